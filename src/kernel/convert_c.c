@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* convert_c.c: element types to float and back, C reference. */
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+#include "base/half.h"
+#include "kernel/kernel.h"
+
+static uint16_t read_u16(const void *source, size_t i) {
+    uint16_t value;
+    memcpy(&value, (const unsigned char *)source + i * sizeof value, sizeof value);
+    return value;
+}
+
+static void write_u16(void *target, size_t i, uint16_t value) {
+    memcpy((unsigned char *)target + i * sizeof value, &value, sizeof value);
+}
+
+void quash_load_f32_c(const void *source, size_t n, float *x) {
+    memcpy(x, source, n * sizeof *x);
+}
+
+void quash_load_f16_c(const void *source, size_t n, float *x) {
+    for (size_t i = 0; i < n; i++) {
+        x[i] = quash_f16_to_f32(read_u16(source, i));
+    }
+}
+
+void quash_load_bf16_c(const void *source, size_t n, float *x) {
+    for (size_t i = 0; i < n; i++) {
+        x[i] = quash_bf16_to_f32(read_u16(source, i));
+    }
+}
+
+void quash_load_i8_c(const void *source, size_t n, float *x) {
+    const int8_t *const bytes = source;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = (float)bytes[i];
+    }
+}
+
+void quash_load_u8_c(const void *source, size_t n, float *x) {
+    const uint8_t *const bytes = source;
+    for (size_t i = 0; i < n; i++) {
+        x[i] = (float)bytes[i];
+    }
+}
+
+void quash_store_f32_c(const float *x, size_t n, void *target) {
+    for (size_t i = 0; i < n; i++) {
+        const float value = fminf(fmaxf(x[i], -FLT_MAX), FLT_MAX);
+        memcpy((unsigned char *)target + i * sizeof value, &value, sizeof value);
+    }
+}
+
+void quash_store_f16_c(const float *x, size_t n, void *target) {
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t half = quash_f32_to_f16(x[i]);
+        const int overflowed = (half & 0x7FFFu) == 0x7C00u;
+        write_u16(target, i, (uint16_t)(overflowed ? half - 1u : half));
+    }
+}
+
+void quash_store_bf16_c(const float *x, size_t n, void *target) {
+    for (size_t i = 0; i < n; i++) {
+        const uint16_t upper = quash_f32_to_bf16(x[i]);
+        const int overflowed = (upper & 0x7FFFu) == 0x7F80u;
+        write_u16(target, i, (uint16_t)(overflowed ? upper - 1u : upper));
+    }
+}
