@@ -68,7 +68,7 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_index_add(quash_index *index,
                                                         const quash_array *rows);
 
 /* The k best vectors for each query (m, dim): scores (m, k), best first (ip and cosine descending,
- * L2 ascending; equal scores by the lower id), and ids (m, k), both row-major. Where the index
+ * L2 ascending; ties by the lower id), and ids (m, k), both row-major. Where the index
  * holds fewer than k vectors the rest is id -1, score -infinity (L2: +infinity). Split over the
  * context's runner by queries; scratch memory comes from the context's allocator.
  * Errors: ARGUMENT (shape, dtype, strides; k < 1; NaN or infinity, naming row and column; a zero

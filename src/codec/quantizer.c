@@ -22,15 +22,6 @@ void quash_quantizer_init(struct quash_quantizer *quantizer, const struct quash_
     }
 }
 
-/* The power of two that brings magnitude (> 0) near 1, so that squares neither overflow nor vanish.
- * Its inverse is exact too. */
-static float scaling_power(float magnitude) {
-    int exponent;
-    (void)frexpf(magnitude, &exponent);
-    exponent = exponent < -126 ? -126 : (exponent > 126 ? 126 : exponent);
-    return ldexpf(1.0f, exponent);
-}
-
 /* The scale of the vector divided by the power of two: norm is its length, fit is against the
  * vector stretched to length sqrt(dim). Policies: doc/numerics.md. */
 static float policy_scale(const struct quash_quantizer *q, float norm, struct quash_fit fit) {
@@ -54,7 +45,7 @@ struct quash_encoded quash_quantizer_encode(const struct quash_quantizer *quanti
     const struct quash_kernels *const kernels = quantizer->kernels;
     const size_t dim = quantizer->rotation->dim;
     const float largest = kernels->max_abs(x, dim);
-    const float power = largest > 0.0f ? scaling_power(largest) : 1.0f;
+    const float power = largest > 0.0f ? quash_scaling_power(largest) : 1.0f;
     kernels->multiply(x, dim, 1.0f / power);
     quash_rotation_apply(quantizer->rotation, kernels, x);
     const float norm = sqrtf(kernels->sum_squares(x, dim));
@@ -83,7 +74,7 @@ void quash_quantizer_decode(const struct quash_quantizer *quantizer, const uint8
                             float scale, float *x) {
     const struct quash_kernels *const kernels = quantizer->kernels;
     const size_t dim = quantizer->rotation->dim;
-    const float power = scale > 0.0f ? scaling_power(scale) : 1.0f;
+    const float power = scale > 0.0f ? quash_scaling_power(scale) : 1.0f;
     const float gain = scale / power * quantizer->codebook->step;
     kernels->dequantize(quantizer->codebook->values, codes, dim, gain, x);
     quash_rotation_undo(quantizer->rotation, kernels, x);

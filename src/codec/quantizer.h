@@ -4,6 +4,8 @@
 #ifndef QUASH_CODEC_QUANTIZER_H
 #define QUASH_CODEC_QUANTIZER_H
 
+#include <math.h>
+
 #include <quash/codec.h>
 
 #include "codec/codebook.h"
@@ -19,6 +21,15 @@ struct quash_quantizer {
     float root_dim;                                /* sqrt(dim) */
     float thresholds[QUASH_SEARCH_FACTORS_MAX][7]; /* of the codebook, times each factor */
 };
+
+/* The power of two that brings magnitude (finite, > 0) near 1, so that squares neither overflow nor
+ * vanish. Its inverse is exact too. */
+static inline float quash_scaling_power(float magnitude) {
+    int exponent;
+    (void)frexpf(magnitude, &exponent);
+    exponent = exponent < -126 ? -126 : (exponent > 126 ? 126 : exponent);
+    return ldexpf(1.0f, exponent);
+}
 
 /* The rotation is borrowed. */
 void quash_quantizer_init(struct quash_quantizer *quantizer, const struct quash_kernels *kernels,

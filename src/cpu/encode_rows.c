@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode_rows.c: rows of the caller to canonical rows. */
-#include "base/arena.h"
 #include "base/array.h"
 #include "base/runner.h"
+#include "base/scratch.h"
 #include "base/status.h"
 #include "codec/row.h"
+#include "codec/vector_scratch.h"
 #include "cpu/first_failure.h"
 #include "cpu/rows.h"
 
@@ -12,40 +13,25 @@ struct encode_job {
     const quash_codec *codec;
     const quash_array *rows;
     uint8_t *codes;
-    unsigned char *scratch; /* one piece per worker */
-    size_t scratch_bytes;   /* of a piece */
+    struct quash_scratch scratch;
     struct quash_first_failure overflow; /* row whose scale does not fit */
 };
-
-struct encode_scratch {
-    float *row;
-    uint8_t *codes_a;
-    uint8_t *codes_b;
-};
-
-static struct encode_scratch carve(struct quash_arena *arena, size_t dim) {
-    struct encode_scratch scratch;
-    scratch.row = quash_arena_take(arena, dim, sizeof *scratch.row);
-    scratch.codes_a = quash_arena_take(arena, dim, 1);
-    scratch.codes_b = quash_arena_take(arena, dim, 1);
-    return scratch;
-}
 
 static void encode_task(void *state, int64_t index, int32_t worker) {
     struct encode_job *const job = state;
     const quash_codec *const codec = job->codec;
     const struct quash_kernels *const kernels = codec->quantizer.kernels;
     const size_t dim = codec->rotation.dim;
-    struct quash_arena arena = { job->scratch + (size_t)worker * job->scratch_bytes, 0 };
-    const struct encode_scratch scratch = carve(&arena, dim);
+    struct quash_arena arena = quash_scratch_arena(&job->scratch, worker);
+    const struct quash_vector_scratch scratch = quash_vector_scratch_carve(&arena, dim);
     const int64_t first = index * QUASH_ROWS_PER_TASK;
     const int64_t count = job->rows->shape[0];
     const int64_t end = first + QUASH_ROWS_PER_TASK < count ? first + QUASH_ROWS_PER_TASK : count;
     for (int64_t row = first; row < end; row++) {
         uint8_t *const out = job->codes + (size_t)row * quash_codec_bytes_per_row(codec);
         kernels->load[job->rows->dtype](quash_array_row(job->rows, row, 0), dim, scratch.row);
-        const struct quash_encoded encoded = quash_quantizer_encode(
-            &codec->quantizer, scratch.row, scratch.codes_a, scratch.codes_b);
+        const struct quash_encoded encoded =
+            quash_vector_scratch_encode(&scratch, &codec->quantizer);
         if (!quash_row_put_scale(encoded.scale, codec->params.scale_dtype, out)) {
             quash_first_failure_note(&job->overflow, row);
         }
@@ -58,16 +44,11 @@ quash_status quash_cpu_encode_rows(const quash_codec *codec, const quash_array *
     const quash_context *const context = codec->context;
     struct encode_job job = { .codec = codec, .rows = rows, .codes = codes };
     quash_first_failure_init(&job.overflow);
-    struct quash_arena count = { NULL, 0 };
-    (void)carve(&count, codec->rotation.dim);
-    job.scratch_bytes = count.used;
-    const size_t total = count.used * (size_t)context->runner.workers;
-    void *memory;
-    QUASH_TRY(quash_alloc(&context->allocator, total, "the scratch of encoding", &memory));
-    job.scratch = memory;
+    QUASH_TRY(quash_scratch_take(context, quash_vector_scratch_bytes(codec->rotation.dim),
+                                 "the scratch of encoding", &job.scratch));
     quash_run(&context->runner, encode_task, &job,
               (rows->shape[0] + QUASH_ROWS_PER_TASK - 1) / QUASH_ROWS_PER_TASK);
-    quash_release(&context->allocator, memory, total);
+    quash_scratch_give(context, &job.scratch);
     const int64_t row = quash_first_failure_get(&job.overflow);
     if (row >= 0) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "rows: the scale of row %lld exceeds %s",
