@@ -1,0 +1,72 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# check_symbols.sh: the binary interface of the built library is what we say it is.
+#
+#   sh scripts/check_symbols.sh BUILD    check build folder BUILD, for example build/release
+#   sh scripts/check_symbols.sh --list   print the functions that the headers declare; this is how
+#                                        tests/abi/symbols.txt is written:
+#                                        sh scripts/check_symbols.sh --list > tests/abi/symbols.txt
+#
+# Checked: headers, tests/abi/symbols.txt and libquash.so name the same functions; the library needs
+# libc and libm only; an object of one instruction set exports only names that end in it.
+set -eu
+export LC_ALL=C
+cd "$(dirname "$0")/.."
+
+declared() {
+    cat include/quash/*.h | tr '\n' ' ' | grep -o 'QUASH_API [^;({]*(' |
+        sed -n 's/.*[ *]\(quash_[a-z0-9_]*\)($/\1/p' | sort
+}
+
+if [ "${1:-}" = --list ]; then
+    declared
+    exit 0
+fi
+if [ $# -ne 1 ] || [ ! -e "$1/libquash.so" ]; then
+    echo "usage: sh scripts/check_symbols.sh BUILD   (a folder that holds libquash.so)" >&2
+    exit 2
+fi
+build=$1
+status=0
+temporary=$(mktemp -d)
+trap 'rm -rf "$temporary"' EXIT
+
+# same NAME FILE: FILE equals the reviewed list.
+same() {
+    if ! diff -u tests/abi/symbols.txt "$2" > "$temporary/diff"; then
+        echo "$1 and tests/abi/symbols.txt (-) differ:"
+        sed -n '3,$p' "$temporary/diff"
+        status=1
+    fi
+}
+
+declared > "$temporary/headers"
+same "include/quash" "$temporary/headers"
+nm -D --defined-only "$build/libquash.so" | awk '{ print $NF }' | sort > "$temporary/library"
+same "$build/libquash.so" "$temporary/library"
+
+# The loader belongs to libc; gcc's access to thread-local variables names it.
+for library in $(readelf -d "$build/libquash.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
+    case $library in
+    libc.so.* | libm.so.* | ld-linux*.so.*) ;;
+    *)
+        echo "libquash.so needs $library"
+        status=1
+        ;;
+    esac
+done
+
+objects=0
+for isa in avx2 avx512 neon; do
+    for object in $(find "$build" -path '*quash_objects.dir*' -name "*_$isa.c.o"); do
+        objects=$((objects + 1))
+        wrong=$(nm -g --defined-only "$object" | awk '{ print $NF }' | grep -v "_$isa\$" || true)
+        if [ -n "$wrong" ]; then
+            echo "$object exports names that do not end in _$isa:" $wrong
+            status=1
+        fi
+    done
+done
+
+echo "check_symbols: $(wc -l < "$temporary/library") exported, $objects objects of one instruction set"
+exit $status
