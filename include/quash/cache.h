@@ -27,7 +27,7 @@
 extern "C" {
 #endif
 
-#define QUASH_KV_HEADS_MAX 1024
+#define QUASH_KV_HEADS_MAX 65536
 #define QUASH_HEAD_DIM_MAX 576
 #define QUASH_GROUP_MAX 16 /* query heads per KV head */
 

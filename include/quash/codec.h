@@ -83,6 +83,41 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_encode(const quash_codec *codec,
 QUASH_API QUASH_MUST_CHECK quash_status quash_decode(const quash_codec *codec, const void *codes,
                                                      size_t codes_bytes, const quash_array *rows);
 
+/* ---- Codes one by one ------------------------------------------------------------------------ */
+
+/* Like quash_encode, but unpacked: codes U8 (n, dim), each in [0, 2^bits) and ascending with the
+ * level, and scales of n binary32 numbers whatever scale_dtype is. Errors: as quash_encode. */
+QUASH_API QUASH_MUST_CHECK quash_status quash_encode_codes(const quash_codec *codec,
+                                                           const quash_array *rows,
+                                                           const quash_array *codes,
+                                                           float *scales);
+
+/* The inverse. Errors: ARGUMENT (shape, dtype, strides; a code that is 2^bits or more, a scale that
+ * is negative or not finite, naming the row: nothing is written), MEMORY. */
+QUASH_API QUASH_MUST_CHECK quash_status quash_decode_codes(const quash_codec *codec,
+                                                           const quash_array *codes,
+                                                           const float *scales,
+                                                           const quash_array *rows);
+
+/* Rotates rows (n, dim) of any dtype into out (n, dim), floating point, by the codec's rotation, or
+ * back by its inverse. out may be rows itself. Errors: ARGUMENT (shape, dtype, strides, NaN or
+ * infinity, naming row and column), MEMORY. */
+QUASH_API QUASH_MUST_CHECK quash_status quash_rotate(const quash_codec *codec, int32_t inverse,
+                                                     const quash_array *rows,
+                                                     const quash_array *out);
+
+/* Bits packed as the original Python package did: row by row, code i at bit i*bits of the row, least
+ * significant first (3 bits: 8 codes in 3 bytes), ceil(dim*bits/8) bytes a row; bits 1..4, or 8,
+ * which copies. pack: codes (rows, dim) to packed (rows, row bytes); bits of a code beyond `bits` are
+ * an error. unpack: the inverse. Row-major, no padding between rows.
+ * Errors: ARGUMENT (bits, dim < 1, rows < 0, a code too large, naming it). */
+QUASH_API QUASH_MUST_CHECK quash_status quash_pack_bits(const uint8_t *codes, int64_t rows,
+                                                        int64_t dim, int32_t bits,
+                                                        uint8_t *packed);
+QUASH_API QUASH_MUST_CHECK quash_status quash_unpack_bits(const uint8_t *packed, int64_t rows,
+                                                          int64_t dim, int32_t bits,
+                                                          uint8_t *codes);
+
 /* ---- Rows files -------------------------------------------------------------------------- */
 
 /* A rows file is: header, encoded rows, trailer. The three can be written to and read from a pipe

@@ -5,6 +5,9 @@
  *   codec.h   encode and decode rows of vectors, rows files, codebooks
  *   cache.h   a compressed key/value cache and attention on its codes
  *   index.h   a compressed vector index and search on its codes
+ *   product.h the paper's inner-product quantizer (Algorithm 2)
+ *   mixed.h   more bits for some channels (paper, section 4.2)
+ *   theory.h  the paper's bounds
  */
 #ifndef QUASH_QUASH_H
 #define QUASH_QUASH_H
@@ -13,5 +16,8 @@
 #include <quash/cache.h>
 #include <quash/codec.h>
 #include <quash/index.h>
+#include <quash/mixed.h>
+#include <quash/product.h>
+#include <quash/theory.h>
 
 #endif

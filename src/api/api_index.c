@@ -42,21 +42,8 @@ int64_t quash_index_count(const quash_index *index) {
     return index->count;
 }
 
-/* A matrix (n, dim) of finite numbers. */
-static quash_status check_rows(const quash_index *index, const quash_array *rows,
-                               const char *name) {
-    const int64_t expected[2] = { -1, index->params.dim };
-    QUASH_TRY(quash_array_check(rows, name, QUASH_ANY_DTYPE, 2, expected));
-    int64_t at[3];
-    if (quash_cpu_find_nonfinite(index->context, rows, at)) {
-        return quash_fail(QUASH_ERROR_ARGUMENT, "%s: NaN or infinity in row %lld, column %lld",
-                          name, (long long)at[0], (long long)at[2]);
-    }
-    return QUASH_OK;
-}
-
 quash_status quash_index_add(quash_index *index, const quash_array *rows) {
-    QUASH_TRY(check_rows(index, rows, "rows"));
+    QUASH_TRY(quash_check_rows(index->context, rows, "rows", -1, index->params.dim));
     return rows->shape[0] == 0 ? QUASH_OK : quash_index_push(index, rows);
 }
 
@@ -65,7 +52,7 @@ quash_status quash_index_search(const quash_index *index, const quash_array *que
     if (k < 1) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "k is %lld, expected 1 or more", (long long)k);
     }
-    QUASH_TRY(check_rows(index, queries, "queries"));
+    QUASH_TRY(quash_check_rows(index->context, queries, "queries", -1, index->params.dim));
     const int64_t n = queries->shape[0];
     if (n == 0) {
         return QUASH_OK;

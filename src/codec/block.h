@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* block.h: a block of coded index rows (doc/format.md, "Index block"): the packed codes of 1,024
+/* block.h: a block of coded index rows (doc/format.md, "Index row"): the packed codes of 1,024
  * rows, then their 1,024 scales, then their 1,024 addends, binary32 each. A row's dims are rounded
  * up to 32 with code 0, which query digits of 0 make harmless.
  * bytes per row = ceil(dim/32) * 4 * bits + 8. */

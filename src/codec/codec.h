@@ -18,6 +18,12 @@ struct quash_codec {
     size_t size; /* of this block, the signs behind the struct included */
 };
 
+/* Validated params. Errors: MEMORY. */
+quash_status quash_codec_make(quash_codec **out, const quash_context *context,
+                              const quash_codec_params *params);
+/* Accepts NULL. */
+void quash_codec_destroy(quash_codec *codec);
+
 static inline size_t quash_codec_bytes_per_row(const quash_codec *codec) {
     return codec->scale_bytes + codec->packed_bytes;
 }

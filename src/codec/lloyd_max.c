@@ -131,6 +131,22 @@ static void solve(struct coordinate *c, int32_t dim, int32_t bits, double *level
     *nmse = error / c->below[GRID].second;
 }
 
+double quash_codebook_error(int32_t dim, int32_t bits) {
+    if (bits == 0) {
+        return 1.0;
+    }
+    const struct quash_codebook *const book = quash_codebook_for(bits);
+    struct coordinate coordinate;
+    tabulate(&coordinate, dim);
+    double levels[8];
+    for (int32_t i = 0; i < book->half; i++) {
+        levels[i] = (double)book->step * book->values[book->half + i];
+    }
+    double error;
+    (void)improve(&coordinate, book->half, levels, &error);
+    return error / coordinate.below[GRID].second;
+}
+
 quash_status quash_codebook_solve(int32_t dim, int32_t bits, double *levels, double *nmse) {
     if (levels == NULL || nmse == NULL) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s is NULL", levels == NULL ? "levels" : "nmse");

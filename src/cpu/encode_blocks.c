@@ -60,8 +60,9 @@ static void encode_task(void *state, int64_t index, int32_t worker) {
     struct quash_arena arena = quash_scratch_arena(&job->scratch, worker);
     const struct quash_vector_scratch scratch =
         quash_vector_scratch_carve(&arena, blocks->layout->dims);
-    const int64_t first = index * QUASH_ROWS_PER_TASK;
-    const int64_t end = first + QUASH_ROWS_PER_TASK < job->n ? first + QUASH_ROWS_PER_TASK : job->n;
+    int64_t first;
+    int64_t end;
+    quash_rows_of_task(index, job->n, &first, &end);
     for (int64_t i = first; i < end; i++) {
         if (!encode_one(blocks, job->rows + (size_t)i * blocks->dim, blocks->count + i, &scratch)) {
             quash_first_failure_note(&job->overflow, i);
@@ -77,7 +78,7 @@ quash_status quash_cpu_encode_blocks(const struct quash_blocks *blocks, const fl
     QUASH_TRY(quash_scratch_take(context, quash_vector_scratch_bytes(blocks->layout->dims),
                                  "the scratch of encoding", &job.scratch));
     quash_run(&context->runner, encode_task, &job,
-              (n + QUASH_ROWS_PER_TASK - 1) / QUASH_ROWS_PER_TASK);
+              quash_row_tasks(n));
     quash_scratch_give(context, &job.scratch);
     const int64_t row = quash_first_failure_get(&job.overflow);
     if (row >= 0) {

@@ -48,9 +48,9 @@ static int64_t bad_column(const struct find_job *job, int64_t row) {
 static void find_task(void *state, int64_t index, int32_t worker) {
     (void)worker;
     struct find_job *const job = state;
-    const int64_t first = index * QUASH_ROWS_PER_TASK;
-    const int64_t end = first + QUASH_ROWS_PER_TASK < job->rows ? first + QUASH_ROWS_PER_TASK
-                                                                : job->rows;
+    int64_t first;
+    int64_t end;
+    quash_rows_of_task(index, job->rows, &first, &end);
     for (int64_t row = first; row < end; row++) {
         if (bad_column(job, row) >= 0) {
             quash_first_failure_note(&job->first, row);
@@ -65,7 +65,7 @@ int quash_cpu_find_nonfinite(const quash_context *context, const quash_array *ar
     struct find_job job = { array, array->shape[0] * middle, middle,
                             array->shape[array->ndim - 1], { 0 } };
     quash_first_failure_init(&job.first);
-    const int64_t tasks = (job.rows + QUASH_ROWS_PER_TASK - 1) / QUASH_ROWS_PER_TASK;
+    const int64_t tasks = quash_row_tasks(job.rows);
     quash_run(&context->runner, find_task, &job, tasks);
     const int64_t row = quash_first_failure_get(&job.first);
     if (row < 0) {

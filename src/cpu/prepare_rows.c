@@ -32,9 +32,9 @@ static int normalise_row(const struct quash_kernels *kernels, float *row, size_t
 static void prepare_task(void *state, int64_t index, int32_t worker) {
     (void)worker;
     struct prepare_job *const job = state;
-    const int64_t first = index * QUASH_ROWS_PER_TASK;
-    const int64_t count = job->rows->shape[0];
-    const int64_t end = first + QUASH_ROWS_PER_TASK < count ? first + QUASH_ROWS_PER_TASK : count;
+    int64_t first;
+    int64_t end;
+    quash_rows_of_task(index, job->rows->shape[0], &first, &end);
     for (int64_t i = first; i < end; i++) {
         float *const row = job->out + (size_t)i * job->dim;
         job->kernels->load[job->rows->dtype](quash_array_row(job->rows, i, 0), job->dim, row);
@@ -51,7 +51,7 @@ quash_status quash_cpu_prepare_rows(const quash_context *context, int32_t metric
                                .normalise = metric == QUASH_METRIC_COSINE, .out = out };
     quash_first_failure_init(&job.zero);
     quash_run(&context->runner, prepare_task, &job,
-              (rows->shape[0] + QUASH_ROWS_PER_TASK - 1) / QUASH_ROWS_PER_TASK);
+              quash_row_tasks(rows->shape[0]));
     const int64_t zero = quash_first_failure_get(&job.zero);
     if (zero >= 0) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s: row %lld is zero and has no cosine", name,

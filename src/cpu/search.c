@@ -45,8 +45,8 @@ static struct search_scratch carve(struct quash_arena *arena, const struct quash
     return scratch;
 }
 
-/* q - c to digits of [-127, 127], and what depends on the query alone. Returns 0 when q - c leaves
- * binary32. */
+/* q - c to digits of [-127, 127], and what depends on the query alone. Returns 0 when q - c is
+ * too long for binary32. */
 static int prepare_query(const struct quash_blocks *blocks, const float *q,
                          const struct search_scratch *scratch, int8_t *digits,
                          struct query *query) {
@@ -72,7 +72,8 @@ static int prepare_query(const struct quash_blocks *blocks, const float *q,
         digits[i] = i < blocks->dim ? (int8_t)rintf(r[i] * inverse) : (int8_t)0;
     }
     query->unit = top / 127.0f * power;
-    return 1;
+    /* The largest |t| of any row must be finite: times a scale of 0 it would be NaN. */
+    return isfinite(query->unit * (float)(127 * 63 * blocks->layout->dims)) != 0;
 }
 
 static void scan_coded(const struct quash_blocks *blocks, const struct search_scratch *scratch,
