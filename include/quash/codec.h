@@ -32,7 +32,8 @@ typedef enum quash_scale_policy {
     QUASH_SCALE_LEAST_SQUARES = 0, /* smallest squared error of the row: the default */
     QUASH_SCALE_NORM = 1,          /* decoded row has the norm of the row: keys of a cache */
     QUASH_SCALE_UNBIASED = 2,      /* <decoded, x> = <x, x> (EDEN): search, values of a cache */
-    QUASH_SCALE_RAW_NORM = 3       /* |x|/sqrt(dim), as in the paper: compatibility */
+    QUASH_SCALE_RAW_NORM = 3       /* |x|/sqrt(dim), as in the paper: compatibility. The scale does
+                                    * not follow the codes, so search_level counts as 0 */
 } quash_scale_policy;
 
 typedef struct quash_codec_params {

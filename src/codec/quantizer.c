@@ -12,7 +12,8 @@ void quash_quantizer_init(struct quash_quantizer *quantizer, const struct quash_
     quantizer->rotation = rotation;
     quantizer->codebook = quash_codebook_for(bits);
     quantizer->scale_policy = scale_policy;
-    quantizer->search = &quash_searches[search_level];
+    /* The raw norm does not follow the step: any but the first would add error. */
+    quantizer->search = &quash_searches[scale_policy == QUASH_SCALE_RAW_NORM ? 0 : search_level];
     quantizer->root_dim = sqrtf((float)rotation->dim);
     for (int32_t f = 0; f < quantizer->search->count; f++) {
         for (int32_t t = 0; t < 7; t++) {
