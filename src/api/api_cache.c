@@ -4,6 +4,7 @@
 
 #include "api/check.h"
 #include "base/array.h"
+#include "base/half.h"
 #include "base/status.h"
 #include "cpu/rows.h"
 #include "store/cache.h"
@@ -105,7 +106,7 @@ static quash_status check_attend_arrays(const quash_cache *cache, const quash_ar
 
 static quash_status check_attend(const quash_cache *cache, const quash_attend_params *params,
                                  const quash_array *queries) {
-    if (!isfinite(params->scale) || params->scale < 0.0f) {
+    if (!quash_is_scale(params->scale)) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "scale is %g, expected 0 (default) or more",
                           (double)params->scale);
     }

@@ -150,7 +150,7 @@ quash_status quash_mixed_encode(const quash_mixed *mixed, const quash_array *row
     const int64_t dim = mixed->params.dim;
     QUASH_TRY(check_kind(mixed, 0));
     QUASH_TRY(quash_check_rows(mixed->context, rows, "rows", -1, dim));
-    QUASH_TRY(quash_check_bytes(codes, "codes", rows->shape[0], dim));
+    QUASH_TRY(quash_check_bytes_output(codes, "codes", rows->shape[0], dim));
     QUASH_TRY(quash_check_pointer("scales", scales, rows->shape[0]));
     const struct quash_mixed_arrays arrays = { .rows = rows, .codes = codes, .scales = scales };
     return quash_mixed_run(mixed, QUASH_MIXED_ENCODE, &arrays);
@@ -176,8 +176,8 @@ quash_status quash_mixed_product_encode(const quash_mixed *mixed, const quash_ar
     const int64_t dim = mixed->params.dim;
     QUASH_TRY(check_kind(mixed, 1));
     QUASH_TRY(quash_check_rows(mixed->context, rows, "rows", -1, dim));
-    QUASH_TRY(quash_check_bytes(codes, "codes", rows->shape[0], dim));
-    QUASH_TRY(quash_check_bytes(signs, "signs", rows->shape[0], dim));
+    QUASH_TRY(quash_check_bytes_output(codes, "codes", rows->shape[0], dim));
+    QUASH_TRY(quash_check_bytes_output(signs, "signs", rows->shape[0], dim));
     QUASH_TRY(quash_check_pointer("norms", norms, rows->shape[0]));
     const struct quash_mixed_arrays arrays = { .rows = rows, .codes = codes, .signs = signs,
                                                .scales = norms,

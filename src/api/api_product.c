@@ -28,8 +28,8 @@ quash_status quash_product_encode(const quash_product *product, const quash_arra
     const int64_t dim = product->params.dim;
     QUASH_TRY(quash_check_rows(product->context, rows, "rows", -1, dim));
     const int64_t n = rows->shape[0];
-    QUASH_TRY(quash_check_bytes(codes, "codes", n, dim));
-    QUASH_TRY(quash_check_bytes(signs, "signs", n, dim));
+    QUASH_TRY(quash_check_bytes_output(codes, "codes", n, dim));
+    QUASH_TRY(quash_check_bytes_output(signs, "signs", n, dim));
     QUASH_TRY(quash_check_pointer("norms", norms, n));
     const struct quash_product_codes out = { codes, signs, norms, residual_norms };
     return quash_cpu_product_encode(product, rows, &out);

@@ -2,9 +2,8 @@
 /* check.c: argument checks that the create functions share. */
 #include "api/check.h"
 
-#include <math.h>
-
 #include "base/array.h"
+#include "base/half.h"
 #include "base/status.h"
 #include "cpu/rows.h"
 
@@ -52,6 +51,12 @@ quash_status quash_check_bytes(const quash_array *array, const char *name, int64
     return QUASH_OK;
 }
 
+quash_status quash_check_bytes_output(const quash_array *array, const char *name, int64_t rows,
+                                      int64_t columns) {
+    QUASH_TRY(quash_check_bytes(array, name, rows, columns));
+    return quash_array_check_overlap(array, name);
+}
+
 quash_status quash_check_pointer(const char *name, const void *pointer, int64_t count) {
     if (pointer == NULL && count > 0) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s is NULL", name);
@@ -75,7 +80,7 @@ quash_status quash_check_codes(const quash_array *codes, int32_t bits) {
 
 quash_status quash_check_scales(const char *name, const float *scales, int64_t count) {
     for (int64_t i = 0; i < count; i++) {
-        if (!isfinite(scales[i]) || scales[i] < 0.0f) {
+        if (!quash_is_scale(scales[i])) {
             return quash_fail(QUASH_ERROR_ARGUMENT, "%s: %g at position %lld, expected 0 or more",
                               name, (double)scales[i], (long long)i);
         }

@@ -61,7 +61,7 @@ quash_status quash_array_check(const quash_array *array, const char *name,
             return quash_fail(QUASH_ERROR_ARGUMENT, "%s has size %lld in dimension %d", name,
                               (long long)size, (int)i);
         }
-        if (size > 0 && elements > INT64_MAX / 4 / size) {
+        if (size > 0 && elements > INT64_MAX / 16 / size) {
             return quash_fail(QUASH_ERROR_ARGUMENT, "%s has more elements than memory can hold",
                               name);
         }
@@ -113,12 +113,16 @@ static int elements_overlap(const quash_array *array) {
     return 0;
 }
 
-quash_status quash_array_check_output(const quash_array *array, const char *name, int32_t ndim,
-                                      const int64_t *expected) {
-    QUASH_TRY(quash_array_check(array, name, QUASH_FLOATS, ndim, expected));
+quash_status quash_array_check_overlap(const quash_array *array, const char *name) {
     if (elements_overlap(array)) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s has strides by which its elements overlap",
                           name);
     }
     return QUASH_OK;
+}
+
+quash_status quash_array_check_output(const quash_array *array, const char *name, int32_t ndim,
+                                      const int64_t *expected) {
+    QUASH_TRY(quash_array_check(array, name, QUASH_FLOATS, ndim, expected));
+    return quash_array_check_overlap(array, name);
 }

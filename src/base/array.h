@@ -14,7 +14,10 @@ enum quash_dtype_set { QUASH_FLOATS, QUASH_ANY_DTYPE };
 quash_status quash_array_check(const quash_array *array, const char *name,
                                enum quash_dtype_set dtypes, int32_t ndim, const int64_t *expected);
 
-/* The same for an array that is written: floating point, and its elements must not overlap. */
+/* Elements of an array that is written must not overlap. Errors: ARGUMENT. */
+quash_status quash_array_check_overlap(const quash_array *array, const char *name);
+
+/* quash_array_check for an array that is written: floating point, elements must not overlap. */
 quash_status quash_array_check_output(const quash_array *array, const char *name, int32_t ndim,
                                       const int64_t *expected);
 

@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* decode_rows.c: canonical rows, or unpacked codes and scales, back to rows of the caller. */
-#include <math.h>
-
 #include "base/array.h"
 #include "base/runner.h"
 #include "base/scratch.h"
@@ -67,7 +65,7 @@ static quash_status check_scales(const quash_codec *codec, const uint8_t *codes,
         const float scale =
             quash_row_get_scale(codes + (size_t)row * quash_codec_bytes_per_row(codec),
                                 codec->params.scale_dtype);
-        if (!isfinite(scale) || scale < 0.0f) {
+        if (!quash_is_scale(scale)) {
             return quash_fail(QUASH_ERROR_FORMAT, "codes: row %lld has the scale %g",
                               (long long)row, (double)scale);
         }
