@@ -163,23 +163,32 @@ static const float *get_column(const float *pairs, const struct piece *piece, in
     return pairs != NULL ? column : NULL;
 }
 
+/* The dense copies as arrays. */
+struct views {
+    quash_array dense;
+    quash_array codes;
+    quash_array signs;
+};
+
+static struct views views_of(const struct piece *piece, const struct quash_channel_group *group) {
+    const int64_t n = piece->rows;
+    return (struct views){ quash_array_view(piece->dense, QUASH_F32, 2, n, group->count, 0),
+                           quash_array_view(piece->codes, QUASH_U8, 2, n, group->count, 0),
+                           quash_array_view(piece->signs, QUASH_U8, 2, n, group->count, 0) };
+}
+
 static quash_status encode_group(const quash_mixed *mixed, int g,
                                  const struct quash_mixed_arrays *arrays,
                                  const struct piece *piece) {
     const struct quash_channel_group *const group = &mixed->groups[g];
-    const quash_array dense =
-        quash_array_view(piece->dense, QUASH_F32, 2, piece->rows, group->count, 0);
-    const quash_array codes =
-        quash_array_view(piece->codes, QUASH_U8, 2, piece->rows, group->count, 0);
-    const quash_array signs =
-        quash_array_view(piece->signs, QUASH_U8, 2, piece->rows, group->count, 0);
+    const struct views v = views_of(piece, group);
     gather_rows(mixed, group, arrays->rows, piece);
     if (group->codec != NULL) {
-        QUASH_TRY(quash_cpu_encode_codes(group->codec, &dense, &codes, piece->scales));
+        QUASH_TRY(quash_cpu_encode_codes(group->codec, &v.dense, &v.codes, piece->scales));
     } else {
-        const struct quash_product_codes out = { &codes, &signs, piece->scales,
+        const struct quash_product_codes out = { &v.codes, &v.signs, piece->scales,
                                                  piece->residual_norms };
-        QUASH_TRY(quash_cpu_product_encode(group->product, &dense, &out));
+        QUASH_TRY(quash_cpu_product_encode(group->product, &v.dense, &out));
         move_bytes(group, arrays->signs, piece, piece->signs, 1);
     }
     move_bytes(group, arrays->codes, piece, piece->codes, 1);
@@ -192,13 +201,10 @@ static quash_status decode_group(const quash_mixed *mixed, int g,
                                  const struct quash_mixed_arrays *arrays,
                                  const struct piece *piece) {
     const struct quash_channel_group *const group = &mixed->groups[g];
-    const quash_array dense =
-        quash_array_view(piece->dense, QUASH_F32, 2, piece->rows, group->count, 0);
-    const quash_array codes =
-        quash_array_view(piece->codes, QUASH_U8, 2, piece->rows, group->count, 0);
+    const struct views v = views_of(piece, group);
     move_bytes(group, arrays->codes, piece, piece->codes, 0);
     const float *const scales = get_column(arrays->scales_in, piece, g, piece->scales);
-    QUASH_TRY(quash_cpu_decode_codes(group->codec, &codes, scales, &dense));
+    QUASH_TRY(quash_cpu_decode_codes(group->codec, &v.codes, scales, &v.dense));
     scatter_rows(mixed, group, arrays->rows, piece);
     return QUASH_OK;
 }
@@ -206,20 +212,15 @@ static quash_status decode_group(const quash_mixed *mixed, int g,
 static quash_status dot_group(const quash_mixed *mixed, int g,
                               const struct quash_mixed_arrays *arrays, const struct piece *piece) {
     const struct quash_channel_group *const group = &mixed->groups[g];
-    const quash_array dense =
-        quash_array_view(piece->dense, QUASH_F32, 2, piece->rows, group->count, 0);
-    const quash_array codes =
-        quash_array_view(piece->codes, QUASH_U8, 2, piece->rows, group->count, 0);
-    const quash_array signs =
-        quash_array_view(piece->signs, QUASH_U8, 2, piece->rows, group->count, 0);
+    const struct views v = views_of(piece, group);
     gather_rows(mixed, group, arrays->rows, piece);
     move_bytes(group, arrays->codes, piece, piece->codes, 0);
     move_bytes(group, arrays->signs, piece, piece->signs, 0);
     const struct quash_product_input in = {
-        &codes, &signs, get_column(arrays->scales_in, piece, g, piece->scales),
+        &v.codes, &v.signs, get_column(arrays->scales_in, piece, g, piece->scales),
         get_column(arrays->residual_norms_in, piece, g, piece->residual_norms)
     };
-    QUASH_TRY(quash_cpu_product_dot(group->product, &in, &dense, piece->dots));
+    QUASH_TRY(quash_cpu_product_dot(group->product, &in, &v.dense, piece->dots));
     for (int64_t r = 0; r < piece->rows; r++) {
         arrays->dots[piece->first + r] += piece->dots[r];
     }
@@ -230,13 +231,12 @@ static quash_status rotate_group(const quash_mixed *mixed, int g, int inverse,
                                  const struct quash_mixed_arrays *arrays,
                                  const struct piece *piece) {
     const struct quash_channel_group *const group = &mixed->groups[g];
-    const quash_array dense =
-        quash_array_view(piece->dense, QUASH_F32, 2, piece->rows, group->count, 0);
+    const struct views v = views_of(piece, group);
     gather_rows(mixed, group, arrays->rows, piece);
     QUASH_TRY(quash_cpu_rotate_rows(mixed->context,
                                     group->codec != NULL ? &group->codec->rotation
                                                          : &group->product->rotation,
-                                    inverse, &dense, &dense));
+                                    inverse, &v.dense, &v.dense));
     scatter_rows(mixed, group, arrays->out, piece);
     return QUASH_OK;
 }
