@@ -31,7 +31,7 @@ static inline double attend_oracle_row(const struct attend_oracle *oracle, size_
     const struct test_kv *const kv = oracle->kv;
     const float *const keys = kv->keys + kv_head * kv->tokens * kv->dim;
     const float *const values = kv->values + kv_head * kv->tokens * kv->dim;
-    double largest = -INFINITY;
+    double largest = -HUGE_VAL;
     double sum = 0.0;
     for (size_t t = 0; t < visible; t++) {
         oracle->weights[t] = oracle->scale * test_dot(query, keys + t * kv->dim, kv->dim);

@@ -151,9 +151,12 @@ static inline struct ref_row ref_row_read(const quash_index *index, int64_t row)
     for (size_t i = 0; i < dim; i++) {
         unsigned code;
         if (bits == 3) {
-            code = (packed[i / 4] >> i % 4 * 2 & 3u) | (high[i / 8] >> i % 8 & 1u) << 2;
+            const unsigned low = packed[i / 4];
+            const unsigned top = high[i / 8];
+            code = (low >> i % 4 * 2 & 3u) | (top >> i % 8 & 1u) << 2;
         } else {
-            code = packed[i * bits / 8] >> i * bits % 8 & ((1u << bits) - 1u);
+            const unsigned byte = packed[i * bits / 8];
+            code = byte >> i * bits % 8 & ((1u << bits) - 1u);
         }
         result.integers[i] = levels[code];
     }

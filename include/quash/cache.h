@@ -87,7 +87,7 @@ typedef struct quash_attend_params {
  *                 a call that runs at the same time; or NULL: taken from the context's allocator and
  *                 given back within the call
  * Errors: ARGUMENT (shape, dtype, strides, non-finite queries or scale; no token to attend to;
- * misaligned workspace), CAPACITY (workspace too small), MEMORY (without a workspace). */
+ * misaligned workspace; a score beyond binary32: out and lse are then unspecified), CAPACITY (workspace too small), MEMORY (without a workspace). */
 QUASH_API QUASH_MUST_CHECK quash_status quash_cache_attend(const quash_cache *cache,
                                                            const quash_attend_params *params,
                                                            const quash_array *queries,
@@ -101,7 +101,8 @@ QUASH_API size_t quash_cache_attend_workspace(const quash_cache *cache);
 
 /* Decodes tokens first .. first + n - 1 into keys and values (kv_heads, n, head_dim), F32, F16 or
  * BF16; either may be NULL. For tests and quality reports: attention never does this.
- * Errors: ARGUMENT (shape, dtype, strides; a range outside the cache), MEMORY. */
+ * Errors: ARGUMENT (shape, dtype, strides; a range outside the cache), MEMORY (keys may then be
+ * written already). */
 QUASH_API QUASH_MUST_CHECK quash_status quash_cache_decode(const quash_cache *cache, int64_t first,
                                                            const quash_array *keys,
                                                            const quash_array *values);

@@ -51,7 +51,8 @@ typedef struct quash_index_params {
 
 typedef struct quash_index quash_index;
 
-/* Errors: ARGUMENT (a field out of range, named; a centre that is not finite), MEMORY. */
+/* Errors: ARGUMENT (a field out of range, named; a centre that is not finite or longer
+ * than 2^60), MEMORY. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_index_create(quash_index **out,
                                                            quash_context *context,
                                                            const quash_index_params *params);
@@ -63,7 +64,7 @@ QUASH_API int64_t quash_index_count(const quash_index *index);
 /* Adds rows (n, dim) of any dtype; they get the ids count .. count + n - 1. All or nothing. Split
  * over the context's runner.
  * Errors: ARGUMENT (shape, dtype, strides; NaN or infinity, naming row and column; a zero row under
- * QUASH_METRIC_COSINE; a row whose score cannot be represented in binary32), MEMORY. */
+ * QUASH_METRIC_COSINE; otherwise a row longer than 2^60), MEMORY. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_index_add(quash_index *index,
                                                         const quash_array *rows);
 
@@ -72,7 +73,7 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_index_add(quash_index *index,
  * holds fewer than k vectors the rest is id -1, score -infinity (L2: +infinity). Split over the
  * context's runner by queries; scratch memory comes from the context's allocator.
  * Errors: ARGUMENT (shape, dtype, strides; k < 1; NaN or infinity, naming row and column; a zero
- * query under QUASH_METRIC_COSINE), MEMORY. */
+ * query under QUASH_METRIC_COSINE, otherwise one longer than 2^60: nothing is written), MEMORY. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_index_search(const quash_index *index,
                                                            const quash_array *queries, int64_t k,
                                                            float *scores, int64_t *ids);

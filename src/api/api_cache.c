@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* api_cache.c: the public cache: validation, then src/store and src/cpu. */
-#include <math.h>
-
 #include "api/check.h"
 #include "base/array.h"
 #include "base/half.h"
@@ -133,8 +131,6 @@ quash_status quash_cache_attend(const quash_cache *cache, const quash_attend_par
     }
     QUASH_TRY(check_attend(cache, params, queries));
     const struct quash_tiles tiles = quash_cache_tiles(cache);
-    const float scale =
-        params->scale > 0.0f ? params->scale : 1.0f / sqrtf((float)cache->params.head_dim);
     const size_t needed = quash_cache_attend_workspace(cache);
     if (workspace != NULL) {
         if ((uintptr_t)workspace % QUASH_ALIGNMENT != 0) {
@@ -145,12 +141,12 @@ quash_status quash_cache_attend(const quash_cache *cache, const quash_attend_par
             return quash_fail(QUASH_ERROR_CAPACITY, "workspace_bytes is %zu, expected %zu",
                               workspace_bytes, needed);
         }
-        return quash_cpu_attend(&tiles, scale, params->causal, queries, out, lse, workspace);
+        return quash_cpu_attend(&tiles, params->scale, params->causal, queries, out, lse, workspace);
     }
     QUASH_TRY(quash_alloc(&cache->context->allocator, needed, "the workspace of attend",
                           &workspace));
     const quash_status status =
-        quash_cpu_attend(&tiles, scale, params->causal, queries, out, lse, workspace);
+        quash_cpu_attend(&tiles, params->scale, params->causal, queries, out, lse, workspace);
     quash_release(&cache->context->allocator, workspace, needed);
     return status;
 }

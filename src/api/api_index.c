@@ -16,10 +16,15 @@ static quash_status check_params(const quash_index_params *params) {
     if (params->centre == NULL) {
         return quash_check_range("centre_rows", params->centre_rows, 1, QUASH_CENTRE_ROWS_MAX);
     }
+    double squares = 0.0;
     for (int32_t i = 0; i < params->dim; i++) {
         if (!isfinite(params->centre[i])) {
             return quash_fail(QUASH_ERROR_ARGUMENT, "centre: NaN or infinity in column %d", (int)i);
         }
+        squares += (double)params->centre[i] * (double)params->centre[i];
+    }
+    if (squares > (double)QUASH_ROW_SQUARES_MAX) {
+        return quash_fail(QUASH_ERROR_ARGUMENT, "centre is longer than 2^60");
     }
     return QUASH_OK;
 }

@@ -91,6 +91,11 @@ static int64_t magnitude(int64_t stride) {
 /* Dimensions nest when, from the smallest stride up, each steps over all that lies inside it. Every
  * view made by slicing and transposing nests. */
 static int elements_overlap(const quash_array *array) {
+    for (int32_t i = 0; i < array->ndim; i++) {
+        if (array->shape[i] == 0) {
+            return 0;
+        }
+    }
     int64_t reach = 0; /* offset of the last element so far */
     int used[4] = { 0 };
     for (int32_t round = 0; round < array->ndim; round++) {

@@ -18,7 +18,7 @@ struct attend_job {
     const quash_array *queries;
     const quash_array *out;
     const quash_array *lse;
-    float scale;
+    float scale; /* 0: 1/sqrt(head_dim) */
     int causal;
     int64_t group; /* query heads per KV head */
     int64_t q_len;
@@ -31,6 +31,7 @@ struct attend_job {
 /* State of the rows of a task. */
 struct attend_rows {
     size_t count;
+    float scale;
     int64_t visible[QUASH_TILE_ROWS_MAX]; /* tokens each row sees */
     float largest[QUASH_TILE_ROWS_MAX];   /* of its scores so far */
     double sum[QUASH_TILE_ROWS_MAX];      /* of exp(score - largest) */
@@ -128,7 +129,7 @@ static void attend_tile(const struct attend_job *job, int64_t kv_head, int64_t p
     float value_scales[QUASH_TILE_TOKENS];
     for (size_t t = 0; t < QUASH_TILE_TOKENS; t++) {
         key_scales[t] = half_at(tile + layout->key_scales, t) *
-                        (tiles->keys->codebook->step * job->scale);
+                        (tiles->keys->codebook->step * rows->scale);
         value_scales[t] =
             half_at(tile + layout->value_scales, t) * tiles->values->codebook->step;
     }
@@ -184,6 +185,7 @@ static void attend_task(void *state, int64_t index, int32_t worker) {
     struct quash_arena arena = { job->workspace + (size_t)worker * job->workspace_bytes, 0 };
     struct attend_rows rows;
     carve(&rows, &arena, tiles->layout);
+    rows.scale = job->scale > 0.0f ? job->scale : 1.0f / tiles->keys->root_dim;
     rows.count = left < QUASH_TILE_ROWS_MAX ? (size_t)left : (size_t)QUASH_TILE_ROWS_MAX;
     load_rows(job, kv_head, first, &rows);
     int64_t visible = 0;

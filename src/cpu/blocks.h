@@ -29,18 +29,21 @@ struct quash_blocks {
     int64_t count;
 };
 
+/* Square of the longest row, query or centre: with 2^60 no score, key or sum leaves binary32. */
+#define QUASH_ROW_SQUARES_MAX 0x1p120f
+
 /* Writes rows (n, dim) as binary32 to out [n][dim]; normalised under cosine. Errors: ARGUMENT (a zero
- * row under cosine, naming `name` and row), MEMORY. */
+ * row under cosine, else one longer than 2^60, naming `name` and row), MEMORY. */
 quash_status quash_cpu_prepare_rows(const quash_context *context, int32_t metric,
                                     const quash_array *rows, const char *name, float *out);
 
 /* Codes n prepared rows [n][dim] into the places count .. count + n - 1, whose blocks exist.
- * Errors: ARGUMENT (a row too far from the centre for binary32, by its number), MEMORY. */
+ * Errors: MEMORY. */
 quash_status quash_cpu_encode_blocks(const struct quash_blocks *blocks, const float *rows,
                                      int64_t n);
 
 /* The k best rows for each prepared query [n][dim], best first, into scores and ids [n][k]; what is
- * missing is id -1. Errors: ARGUMENT (a query beyond binary32), MEMORY. */
+ * missing is id -1. Errors: MEMORY. */
 quash_status quash_cpu_search(const struct quash_blocks *blocks, const float *queries, int64_t n,
                               int64_t k, float *scores, int64_t *ids);
 

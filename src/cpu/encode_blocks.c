@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* encode_blocks.c: rows of an index to codes, scale and addend. */
+#include <assert.h>
 #include <math.h>
 
 #include "base/runner.h"
@@ -7,7 +8,6 @@
 #include "base/status.h"
 #include "codec/vector_scratch.h"
 #include "cpu/blocks.h"
-#include "cpu/first_failure.h"
 #include "cpu/rows.h"
 
 struct encode_job {
@@ -15,7 +15,6 @@ struct encode_job {
     const float *rows;
     int64_t n;
     struct quash_scratch scratch;
-    struct quash_first_failure overflow;
 };
 
 /* <c, x-c> or |x-c|^2, in double and in order: both can be far larger than what they are added to. */
@@ -29,8 +28,7 @@ static float addend_of(const struct quash_blocks *blocks, const float *differenc
     return (float)sum;
 }
 
-/* Returns 0 when the row cannot be represented. */
-static int encode_one(const struct quash_blocks *blocks, const float *row, int64_t place,
+static void encode_one(const struct quash_blocks *blocks, const float *row, int64_t place,
                       const struct quash_vector_scratch *scratch) {
     const struct quash_block_layout *const layout = blocks->layout;
     const struct quash_quantizer *const quantizer = blocks->quantizer;
@@ -38,9 +36,6 @@ static int encode_one(const struct quash_blocks *blocks, const float *row, int64
     const size_t slot = (size_t)(place % QUASH_BLOCK_ROWS);
     for (size_t i = 0; i < blocks->dim; i++) {
         scratch->row[i] = row[i] - blocks->centre[i];
-    }
-    if (!isfinite(quantizer->kernels->max_abs(scratch->row, blocks->dim))) {
-        return 0;
     }
     const float addend = addend_of(blocks, scratch->row);
     const struct quash_encoded encoded = quash_vector_scratch_encode(scratch, quantizer);
@@ -51,11 +46,11 @@ static int encode_one(const struct quash_blocks *blocks, const float *row, int64
                                                             block + slot * layout->row_codes);
     memcpy(block + layout->scales + slot * sizeof scale, &scale, sizeof scale);
     memcpy(block + layout->addends + slot * sizeof addend, &addend, sizeof addend);
-    return isfinite(scale) && isfinite(addend);
+    assert(isfinite(scale) && isfinite(addend)); /* rows are at most 2^60 long */
 }
 
 static void encode_task(void *state, int64_t index, int32_t worker) {
-    struct encode_job *const job = state;
+    const struct encode_job *const job = state;
     const struct quash_blocks *const blocks = job->blocks;
     struct quash_arena arena = quash_scratch_arena(&job->scratch, worker);
     const struct quash_vector_scratch scratch =
@@ -64,9 +59,7 @@ static void encode_task(void *state, int64_t index, int32_t worker) {
     int64_t end;
     quash_rows_of_task(index, job->n, &first, &end);
     for (int64_t i = first; i < end; i++) {
-        if (!encode_one(blocks, job->rows + (size_t)i * blocks->dim, blocks->count + i, &scratch)) {
-            quash_first_failure_note(&job->overflow, i);
-        }
+        encode_one(blocks, job->rows + (size_t)i * blocks->dim, blocks->count + i, &scratch);
     }
 }
 
@@ -74,16 +67,10 @@ quash_status quash_cpu_encode_blocks(const struct quash_blocks *blocks, const fl
                                      int64_t n) {
     const quash_context *const context = blocks->context;
     struct encode_job job = { .blocks = blocks, .rows = rows, .n = n };
-    quash_first_failure_init(&job.overflow);
     QUASH_TRY(quash_scratch_take(context, quash_vector_scratch_bytes(blocks->layout->dims),
                                  "the scratch of encoding", &job.scratch));
     quash_run(&context->runner, encode_task, &job,
               quash_row_tasks(n));
     quash_scratch_give(context, &job.scratch);
-    const int64_t row = quash_first_failure_get(&job.overflow);
-    if (row >= 0) {
-        return quash_fail(QUASH_ERROR_ARGUMENT, "rows: vector %lld is too far from the centre for binary32",
-                          (long long)(blocks->count + row));
-    }
     return QUASH_OK;
 }

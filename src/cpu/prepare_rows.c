@@ -16,6 +16,7 @@ struct prepare_job {
     int normalise;
     float *out;
     struct quash_first_failure zero;
+    struct quash_first_failure too_long;
 };
 
 /* Returns 0 for a zero row. A power of two first, so that squares neither overflow nor vanish. */
@@ -41,6 +42,10 @@ static void prepare_task(void *state, int64_t index, int32_t worker) {
         if (job->normalise && !normalise_row(job->kernels, row, job->dim)) {
             quash_first_failure_note(&job->zero, i);
         }
+        if (!job->normalise &&
+            job->kernels->sum_squares(row, job->dim) > QUASH_ROW_SQUARES_MAX) {
+            quash_first_failure_note(&job->too_long, i);
+        }
     }
 }
 
@@ -50,12 +55,18 @@ quash_status quash_cpu_prepare_rows(const quash_context *context, int32_t metric
                                .dim = (size_t)rows->shape[1],
                                .normalise = metric == QUASH_METRIC_COSINE, .out = out };
     quash_first_failure_init(&job.zero);
+    quash_first_failure_init(&job.too_long);
     quash_run(&context->runner, prepare_task, &job,
               quash_row_tasks(rows->shape[0]));
     const int64_t zero = quash_first_failure_get(&job.zero);
     if (zero >= 0) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s: row %lld is zero and has no cosine", name,
                           (long long)zero);
+    }
+    const int64_t too_long = quash_first_failure_get(&job.too_long);
+    if (too_long >= 0) {
+        return quash_fail(QUASH_ERROR_ARGUMENT, "%s: row %lld is longer than 2^60", name,
+                          (long long)too_long);
     }
     return QUASH_OK;
 }

@@ -7,7 +7,6 @@
 #include "base/scratch.h"
 #include "base/status.h"
 #include "cpu/blocks.h"
-#include "cpu/first_failure.h"
 #include "cpu/top_k.h"
 
 #define QUERIES_PER_TASK 8
@@ -21,7 +20,6 @@ struct search_job {
     float *scores;
     int64_t *ids;
     struct quash_scratch scratch;
-    struct quash_first_failure overflow;
 };
 
 /* A query ready to scan. */
@@ -45,9 +43,8 @@ static struct search_scratch carve(struct quash_arena *arena, const struct quash
     return scratch;
 }
 
-/* q - c to digits of [-127, 127], and what depends on the query alone. Returns 0 when q - c is
- * too long for binary32. */
-static int prepare_query(const struct quash_blocks *blocks, const float *q,
+/* q - c to digits of [-127, 127], and what depends on the query alone. */
+static void prepare_query(const struct quash_blocks *blocks, const float *q,
                          const struct search_scratch *scratch, int8_t *digits,
                          struct query *query) {
     const struct quash_kernels *const kernels = blocks->quantizer->kernels;
@@ -60,9 +57,6 @@ static int prepare_query(const struct quash_blocks *blocks, const float *q,
                                : (double)q[i] * (double)blocks->centre[i];
     }
     const float largest = kernels->max_abs(r, blocks->dim);
-    if (!isfinite(largest)) {
-        return 0;
-    }
     const float power = largest > 0.0f ? quash_scaling_power(largest) : 1.0f;
     kernels->multiply(r, blocks->dim, 1.0f / power);
     quash_rotation_apply(blocks->quantizer->rotation, kernels, r);
@@ -72,8 +66,6 @@ static int prepare_query(const struct quash_blocks *blocks, const float *q,
         digits[i] = i < blocks->dim ? (int8_t)rintf(r[i] * inverse) : (int8_t)0;
     }
     query->unit = top / 127.0f * power;
-    /* The largest |t| of any row must be finite: times a scale of 0 it would be NaN. */
-    return isfinite(query->unit * (float)(127 * 63 * blocks->layout->dims)) != 0;
 }
 
 static void scan_coded(const struct quash_blocks *blocks, const struct search_scratch *scratch,
@@ -136,7 +128,7 @@ static void finish_query(const struct search_job *job, struct query *query) {
 }
 
 static void search_task(void *state, int64_t index, int32_t worker) {
-    struct search_job *const job = state;
+    const struct search_job *const job = state;
     const struct quash_blocks *const blocks = job->blocks;
     struct quash_arena arena = quash_scratch_arena(&job->scratch, worker);
     const struct search_scratch scratch = carve(&arena, blocks);
@@ -151,10 +143,9 @@ static void search_task(void *state, int64_t index, int32_t worker) {
                                                job->k, 0 };
         if (blocks->centre == NULL) {
             scan_raw(blocks, q, &queries[j]);
-        } else if (!prepare_query(blocks, q, &scratch,
-                                  scratch.digits + j * blocks->layout->dims, &queries[j])) {
-            quash_first_failure_note(&job->overflow, at);
-            return;
+        } else {
+            prepare_query(blocks, q, &scratch, scratch.digits + j * blocks->layout->dims,
+                          &queries[j]);
         }
     }
     if (blocks->centre != NULL) {
@@ -170,17 +161,10 @@ quash_status quash_cpu_search(const struct quash_blocks *blocks, const float *qu
     const quash_context *const context = blocks->context;
     struct search_job job = { .blocks = blocks, .queries = queries, .n = n, .k = k,
                               .scores = scores, .ids = ids };
-    quash_first_failure_init(&job.overflow);
     struct quash_arena size = { NULL, 0 };
     (void)carve(&size, blocks);
     QUASH_TRY(quash_scratch_take(context, size.used, "the scratch of search", &job.scratch));
     quash_run(&context->runner, search_task, &job, (n + QUERIES_PER_TASK - 1) / QUERIES_PER_TASK);
     quash_scratch_give(context, &job.scratch);
-    const int64_t failed = quash_first_failure_get(&job.overflow);
-    if (failed >= 0) {
-        return quash_fail(QUASH_ERROR_ARGUMENT,
-                          "queries: row %lld is too far from the centre for binary32",
-                          (long long)failed);
-    }
     return QUASH_OK;
 }

@@ -20,11 +20,15 @@ static inline void unpack_unit(const uint8_t *unit, int32_t bits, const int8_t *
 
 /* sums[lane] += sum over elements of weights[element] * integer. */
 static inline void add_products(unit_integers integers, const float *weights, float *sums) {
+    float part[QUASH_UNIT_LANES] = { 0.0f };
     for (size_t element = 0; element < QUASH_UNIT_ELEMENTS; element++) {
         const float weight = weights[element];
         for (size_t lane = 0; lane < QUASH_UNIT_LANES; lane++) {
-            sums[lane] += weight * (float)integers[element][lane];
+            part[lane] += weight * (float)integers[element][lane];
         }
+    }
+    for (size_t lane = 0; lane < QUASH_UNIT_LANES; lane++) {
+        sums[lane] += part[lane];
     }
 }
 

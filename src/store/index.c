@@ -119,11 +119,13 @@ static quash_status add_blocks(quash_index *index, int64_t rows) {
         while (capacity < needed) {
             capacity *= 2;
         }
-        void *memory = index->blocks;
-        QUASH_TRY(regrow(index, &memory, list_bytes(index->block_count),
-                         list_bytes(index->block_capacity), list_bytes(capacity),
-                         "the list of blocks"));
-        index->blocks = memory;
+        void *memory;
+        QUASH_TRY(quash_alloc(&index->context->allocator, list_bytes(capacity),
+                              "the list of blocks", &memory));
+        if (index->block_count > 0) {
+            memcpy(memory, index->blocks, list_bytes(index->block_count));
+        }
+        index->blocks = memory; /* the old list lives on until the add has succeeded */
         index->block_capacity = capacity;
     }
     while (index->block_count < needed) {
@@ -195,11 +197,22 @@ static quash_status push_prepared(quash_index *index, const float *rows, int64_t
         struct mean_job job = { index, rows };
         quash_run(&index->context->runner, mean_task, &job, index->params.dim);
     }
+    uint8_t **const list_before = index->blocks;
+    const int64_t capacity_before = index->block_capacity;
     const int64_t blocks_before = index->block_count;
     const quash_status status = code_rows(index, rows, n);
     if (status != QUASH_OK) {
         drop_blocks(index, blocks_before);
+        if (index->blocks != list_before) {
+            quash_release(&index->context->allocator, index->blocks,
+                          list_bytes(index->block_capacity));
+            index->blocks = list_before;
+            index->block_capacity = capacity_before;
+        }
         return status;
+    }
+    if (index->blocks != list_before) {
+        quash_release(&index->context->allocator, list_before, list_bytes(capacity_before));
     }
     index->frozen = 1;
     index->count += n;

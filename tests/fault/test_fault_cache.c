@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves that a cache survives a lack of memory: whichever allocation of create, append, attend and
- * decode fails, the call says MEMORY and for what, leaks nothing and leaves the cache as it was; the
- * same call then succeeds, and the cache holds the bytes of one that never ran out of memory. Reset
- * and free need no memory. */
+ * decode fails, the call says MEMORY and for what, leaks nothing and leaves the cache as it was;
+ * the same call then succeeds, and the cache holds the bytes of one that never ran out of memory.
+ * Reset and free need no memory. */
 #include "cache_support.h"
 #include "fault/failing_allocator.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fuzz_index_api.c: bytes drive adds and searches on a small index. Whatever they are, a call succeeds or is refused and changes nothing; results are in order, without NaN and padded;
- * and an index that gets all accepted rows in one add answers alike.
+/* fuzz_index_api.c: bytes drive adds and searches on a small index. Whatever they are, a
+ * call succeeds, or is refused and changes nothing; results are finite, in order and padded; and an
+ * index that gets all accepted rows in one add answers alike.
  *
  * Input: dim, bits, metric, centre_rows, flags (1: given centre, 2: wide values), then operations:
  * one byte, kind (low bit: 0 add, 1 search) and rows or k (the rest), followed by their values. */

@@ -2,7 +2,7 @@
 /* Proves that what a cache holds and what attention returns depends on tokens, queries and
  * parameters only: appending in any split gives the same bytes, any number of workers and any
  * schedule the same results, and threads may attend at once. And that attention never decodes the
- * history: its workspace does not grow with the tokens, and with a workspace nothing is allocated. */
+ * history: its workspace does not grow with the tokens, and with one nothing is allocated. */
 #include "cache_support.h"
 
 #define HEADS 2
@@ -52,7 +52,7 @@ static const struct shape shapes[] = { { 64, 4, 4 }, { 80, 3, 2 }, { 8, 2, 3 }, 
 
 /* ---- Splits ------------------------------------------------------------------------------ */
 
-/* The tokens in parts of random sizes, empty ones included, from a cache that held others before. */
+/* The tokens in parts of random sizes, empty ones included, in a cache that held others before. */
 static quash_cache *append_in_parts(quash_context *context, const quash_cache_params *params,
                                     const struct test_kv *kv, struct test_rng *rng, size_t limit) {
     quash_cache *const cache = test_cache(context, params);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves that attention on codes keeps its bound of 1e-5 on rows of extreme shape: one token far
- * above all others, in the first, an inner and the last tile; all tokens alike; a maximum that rises
- * or falls from tile to tile; 8,192 tokens; zero queries, keys and values. And that attention over
- * two caches, merged by the log-sum-exp, is attention over the whole. */
+ * above all others, in the first, an inner and the last tile; all tokens alike; a maximum that
+ * rises or falls from tile to tile; 8,192 tokens; zero queries, keys and values. And that attention
+ * over two caches, merged by the log-sum-exp, is attention over the whole. */
 #include "attend_oracle.h"
 
 #define DIM 96

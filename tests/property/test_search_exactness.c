@@ -14,10 +14,12 @@ static float *gaussian_rows(uint64_t seed, size_t count, size_t dim) {
 
 /* ---- Against the definition -------------------------------------------------------------- */
 
-/* The blocks hold what an unbiased codec makes of row - centre, and the addend is exact. */
+/* The blocks hold what an unbiased codec makes of row - centre, padded with code 0, and the addend
+ * is exact. */
 static void check_blocks(quash_context *context, const quash_index *index, const float *rows) {
     const size_t dim = (size_t)index->params.dim;
     const size_t dims = (dim + 31) / 32 * 32;
+    const size_t row_codes = dims / 8 * (size_t)index->params.bits;
     quash_codec_params params = test_params(dim, index->params.bits);
     params.scale_policy = QUASH_SCALE_UNBIASED;
     params.search_level = index->params.search_level;
@@ -26,6 +28,7 @@ static void check_blocks(quash_context *context, const quash_index *index, const
     const size_t row_bytes = quash_codec_row_bytes(codec);
     uint8_t *const coded = test_alloc(row_bytes);
     uint8_t *const codes = test_alloc(dims);
+    uint8_t *const packed = test_alloc(row_codes);
     float *const x = test_alloc(dim * sizeof *x);
     int8_t levels[16];
     float step;
@@ -44,6 +47,10 @@ static void check_blocks(quash_context *context, const quash_index *index, const
         float scale;
         memcpy(&scale, coded, sizeof scale);
         quash_kernels_for(QUASH_CPU_C)->unpack[params.bits - 1](coded + 4, dim, codes);
+        memset(codes + dim, 0, dims - dim);
+        quash_kernels_for(QUASH_CPU_C)->pack[params.bits - 1](codes, dims, packed);
+        wrong += memcmp(packed, index->blocks[r / 1024] + (size_t)(r % 1024) * row_codes,
+                        row_codes) != 0;
         const struct ref_row row = ref_row_read(index, r);
         wrong += row.scale != ref_times(scale, step) || row.addend != (float)addend;
         for (size_t i = 0; i < dim; i++) {
@@ -54,6 +61,7 @@ static void check_blocks(quash_context *context, const quash_index *index, const
     CHECK_EQ(wrong, 0);
     free(coded);
     free(codes);
+    free(packed);
     free(x);
     quash_codec_free(codec);
 }

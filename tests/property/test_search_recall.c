@@ -213,7 +213,19 @@ TEST(recall_reaches_the_pinned_figures) {
     quash_context_free(context);
 }
 
+#if defined(__SANITIZE_THREAD__)
+#define UNDER_THREAD_SANITIZER 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define UNDER_THREAD_SANITIZER 1
+#endif
+#endif
+
 int main(void) {
+#ifdef UNDER_THREAD_SANITIZER
+    printf("SKIPPED: minutes under ThreadSanitizer, for which unit/test_index.c is meant\n");
+    return 77;
+#endif
     RUN(recall_reaches_the_pinned_figures);
     return test_report();
 }

@@ -141,7 +141,9 @@ TEST(scores_are_unbiased_with_any_centre) {
         printf("     %6.0f  %d  %d:  %8.4f  %.3f  %.2f\n", distance, (int)metric, (int)bits,
                a.slope, a.error, a.worst);
         CHECK(distance > 1.0 || fabs(a.slope - 1.0) <= .02);
-        CHECK_NEAR(a.error, 1.0, distance <= 1.0 ? .1 : .8);
+        /* Far away all rows are coded nearly alike and their errors agree: few samples. */
+        CHECK(distance > 1.0 || fabs(a.error - 1.0) <= .1);
+        CHECK(a.error < 1.8);
         CHECK(a.worst < 9.0);
     }
     data_free(&data);

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves what the cache says about itself: bytes by part, which sum to what the allocator gave and
  * follow the formula of doc/format.md; a reset gives the tokens' memory back and leaves a usable
- * cache; any range can be decoded, to any floating dtype and memory order; empty calls do nothing. */
+ * cache; any range can be decoded, to any floating dtype and memory order; empty calls do
+ * nothing. */
 #include "cache_support.h"
 
 struct fixture {

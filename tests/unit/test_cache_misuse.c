@@ -74,11 +74,11 @@ TEST(create) {
     CHECK_FAILS(quash_cache_create(&cache, NULL, &good), QUASH_ERROR_ARGUMENT, "context is NULL");
     CHECK_FAILS(quash_cache_create(&cache, f.context, NULL), QUASH_ERROR_ARGUMENT,
                 "params is NULL");
-    CREATE_FAILS(params = unset, "kv_heads is 0, expected 1..1024");
+    CREATE_FAILS(params = unset, "kv_heads is 0, expected 1..65536");
     CREATE_FAILS(params.struct_size = 0, "params: struct_size is 0, expected 32");
     CREATE_FAILS(params.struct_size = 40, "params: struct_size is 40, expected 32");
-    CREATE_FAILS(params.kv_heads = 1025, "kv_heads is 1025, expected 1..1024");
-    CREATE_FAILS(params.kv_heads = INT32_MIN, "kv_heads is -2147483648, expected 1..1024");
+    CREATE_FAILS(params.kv_heads = 65537, "kv_heads is 65537, expected 1..65536");
+    CREATE_FAILS(params.kv_heads = INT32_MIN, "kv_heads is -2147483648, expected 1..65536");
     CREATE_FAILS(params.head_dim = 0, "head_dim is 0, expected 8..576");
     CREATE_FAILS(params.head_dim = 7, "head_dim is 7, expected 8..576");
     CREATE_FAILS(params.head_dim = 584, "head_dim is 584, expected 8..576");
@@ -269,7 +269,6 @@ TEST(attend_out) {
     BAD_ATTEND(c.out_given = NULL, "out is NULL");
     BAD_ATTEND(c.out.data = NULL, "out has a NULL data pointer");
     BAD_ATTEND(c.out.dtype = QUASH_I8, "out has an integer dtype, expected F32, F16 or BF16");
-    BAD_ATTEND(c.out.dtype = -7, "out has dtype -7, which is no quash_dtype");
     BAD_ATTEND(c.out.ndim = 2, "out has 2 dimensions, expected 3");
     BAD_ATTEND(c.out.shape[0] = 2, "out has size 2 in dimension 0, expected 4");
     BAD_ATTEND(c.out.shape[1] = 4, "out has size 4 in dimension 1, expected 3");

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves what the index promises beside its results: the bytes it reports are those it holds, an
- * add that fails leaves no trace, the host's floating-point state neither matters nor changes, and any
- * number of threads may search at once. */
-#include "fpstate_support.h"
+ * add that fails leaves no trace, the host's floating-point state neither matters nor changes, and
+ * any number of threads may search at once. */
+#include "hostile_state.h"
 #include "index_support.h"
 
 #define DIM 33
@@ -201,23 +201,23 @@ TEST(the_state_of_the_host_does_not_matter) {
         params.centre_rows = 150;
         params.search_level = 2;
         quash_index *const expected = test_index(context, &params);
-        const uint64_t before = test_fpstate_get();
-        test_fpstate_set(test_fpstate_hostile());
+        const uint64_t before = get_state();
+        set_state(hostile_state());
         quash_index *const hostile = test_index(context, &params);
         for (int64_t half = 0; half < 2; half++) { /* raw, then coded */
-            test_fpstate_set(before);
+            set_state(before);
             test_add(expected, rows + half * 100 * DIM, 100, DIM);
             const struct test_result right = test_search(expected, rows, 20, DIM, 200);
-            test_fpstate_set(test_fpstate_hostile());
+            set_state(hostile_state());
             test_add(hostile, rows + half * 100 * DIM, 100, DIM);
-            CHECK(test_fpstate_get() == test_fpstate_hostile());
+            CHECK(get_state() == hostile_state());
             const struct test_result found = test_search(hostile, rows, 20, DIM, 200);
-            CHECK(test_fpstate_get() == test_fpstate_hostile());
+            CHECK(get_state() == hostile_state());
             CHECK(test_results_equal(&right, &found));
             test_result_free(&right);
             test_result_free(&found);
         }
-        test_fpstate_set(before);
+        set_state(before);
         CHECK(test_indexes_agree(expected, hostile, true, rows, 20, DIM, 200));
         quash_index_free(expected);
         quash_index_free(hostile);
