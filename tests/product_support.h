@@ -56,7 +56,10 @@ struct test_codes {
 };
 
 static inline struct test_codes test_codes_new(size_t rows, size_t dim) {
-    const struct test_codes c = { rows, dim, test_alloc(rows * dim), test_alloc(rows * dim),
+    const struct test_codes c = { rows,
+                                  dim,
+                                  test_alloc(rows * dim),
+                                  test_alloc(rows * dim),
                                   test_alloc(2 * rows * sizeof(float)),
                                   test_alloc(2 * rows * sizeof(float)) };
     memset(c.codes, 0x5A, rows * dim);

@@ -76,7 +76,7 @@ static int parse_choice(const struct args_option *option, const char *text,
 static int parse_ints(const struct args_option *option, const char *text,
                       struct tool_error *error) {
     struct args_ints list = { 0, { 0 } };
-    for (const char *start = text;; ) {
+    for (const char *start = text;;) {
         const size_t length = strcspn(start, ",");
         int32_t value = 0;
         const int code = parse_int_option(option, start, length, &value, error);

@@ -61,7 +61,9 @@ int args_check_operands(const struct args_texts *operands, int min, int max, con
 #define ARGS_JSON(target)                                                                          \
     { "json", 0, ARGS_FLAG, (target), 0, 0, NULL, NULL, "print one JSON object instead of a table" }
 #define ARGS_NO_TIME(target)                                                                       \
-    { "no-time", 0, ARGS_FLAG, (target), 0, 0, NULL, NULL,                                         \
-      "leave out times and speeds: the output is then reproducible" }
+    {                                                                                              \
+        "no-time", 0, ARGS_FLAG, (target), 0, 0, NULL, NULL,                                       \
+            "leave out times and speeds: the output is then reproducible"                          \
+    }
 
 #endif

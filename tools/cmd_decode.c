@@ -31,8 +31,8 @@ static int decode_chunk(struct decode *decode, quash_dtype dtype, int64_t first,
     const struct rows_input *in = &decode->in;
     const int64_t dim = in->params.dim;
     quash_array rows = quash_array_view(decode->rows, dtype, 2, count, dim, 0);
-    const quash_status status = quash_decode(in->codec, decode->codes,
-                                             (size_t)count * in->row_bytes, &rows);
+    const quash_status status =
+        quash_decode(in->codec, decode->codes, (size_t)count * in->row_bytes, &rows);
     if (status == QUASH_OK) {
         return TOOL_OK;
     }
@@ -42,7 +42,8 @@ static int decode_chunk(struct decode *decode, quash_dtype dtype, int64_t first,
         if (quash_decode(in->codec, codes, in->row_bytes, &rows) != QUASH_OK) {
             return tool_fail(error, TOOL_DAMAGED,
                              "%s: row %lld: found a scale that is NaN, infinite or negative, "
-                             "expected a scale", in->input.name, (long long)(first + row));
+                             "expected a scale",
+                             in->input.name, (long long)(first + row));
         }
     }
     return tool_fail_library(error, in->input.name, status, TOOL_FAILED);
@@ -144,10 +145,9 @@ int cmd_decode(int argc, char **argv, struct tool_error *error) {
             "of IN is right. - is standard input or output; to standard output rows are written\n"
             "before the checksum is known: see the exit code. The figures then go to standard\n"
             "error.\n",
-        .examples =
-            "  quash encode data/kv-smollm2/layer14.k.npy keys.qrows\n"
-            "  quash decode keys.qrows keys.npy\n"
-            "  quash decode - - --dtype f16 < keys.qrows > keys16.npy\n",
+        .examples = "  quash encode data/kv-smollm2/layer14.k.npy keys.qrows\n"
+                    "  quash decode keys.qrows keys.npy\n"
+                    "  quash decode - - --dtype f16 < keys.qrows > keys16.npy\n",
     };
     struct args_texts operands = { 0, { NULL } };
     bool helped;

@@ -39,26 +39,26 @@ static int encode_chunk(struct encode *encode, int64_t first, int64_t count,
     const struct source *source = &encode->source;
     const char *name = source->input.name;
     const size_t row_bytes = quash_codec_row_bytes(encode->codec);
-    int code = tool_check_finite(name, encode->rows, source->dtype, first, count, source->dim,
-                                 error);
+    int code =
+        tool_check_finite(name, encode->rows, source->dtype, first, count, source->dim, error);
     if (code != TOOL_OK) {
         return code;
     }
     quash_array rows = quash_array_view(encode->rows, source->dtype, 2, count, source->dim, 0);
-    quash_status status = quash_encode(encode->codec, &rows, encode->codes,
-                                       (size_t)count * row_bytes);
+    quash_status status =
+        quash_encode(encode->codec, &rows, encode->codes, (size_t)count * row_bytes);
     if (status == QUASH_OK) {
         return TOOL_OK;
     }
     for (int64_t row = 0; status == QUASH_ERROR_ARGUMENT && row < count; row++) {
-        rows = quash_array_view((const char *)encode->rows +
-                                    (size_t)row * source_row_bytes(source),
+        rows = quash_array_view((const char *)encode->rows + (size_t)row * source_row_bytes(source),
                                 source->dtype, 2, 1, source->dim, 0);
         if (quash_encode(encode->codec, &rows, encode->codes, row_bytes) != QUASH_OK) {
             const bool narrow = quash_codec_get_params(encode->codec).scale_dtype == QUASH_F16;
             return tool_fail(error, TOOL_DATA,
                              "%s: row %lld: found numbers too large for its scale, expected a "
-                             "scale in the range of %s", name, (long long)(first + row),
+                             "scale in the range of %s",
+                             name, (long long)(first + row),
                              narrow ? "f16 (try --scale f32)" : "f32");
         }
     }
@@ -102,9 +102,10 @@ static int encode_rows(struct encode *encode, struct tool_error *error) {
     }
     progress_end(&progress);
     if (code == TOOL_OK && source->rows >= 0 && source->rows_read != source->rows) {
-        code = tool_fail(error, TOOL_FAILED, "%s: changed while it was read: found %lld rows, "
-                         "expected %lld", source->input.name, (long long)source->rows_read,
-                         (long long)source->rows);
+        code = tool_fail(error, TOOL_FAILED,
+                         "%s: changed while it was read: found %lld rows, "
+                         "expected %lld",
+                         source->input.name, (long long)source->rows_read, (long long)source->rows);
     }
     return code;
 }
@@ -124,8 +125,8 @@ static int write_spooled(struct encode *encode, struct tool_error *error) {
     if (code == TOOL_OK && fseeko(encode->spool, 0, SEEK_SET) != 0) {
         code = tool_fail_errno(error, "temporary file", "cannot read", errno);
     }
-    const size_t room = (size_t)source_chunk_rows(&encode->source) *
-                        quash_codec_row_bytes(encode->codec);
+    const size_t room =
+        (size_t)source_chunk_rows(&encode->source) * quash_codec_row_bytes(encode->codec);
     for (size_t got = room; code == TOOL_OK && got == room;) {
         got = fread(encode->codes, 1, room, encode->spool);
         if (ferror(encode->spool)) {

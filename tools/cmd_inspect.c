@@ -135,8 +135,7 @@ static int inspect_rows(const char *path, bool json, struct tool_error *error) {
         report_int(&report, "bits", "bits", in.params.bits);
         report_text(&report, "scale policy", "scale_policy",
                     rows_policy_names[in.params.scale_policy]);
-        report_text(&report, "scale dtype", "scale_dtype",
-                    rows_scale_names[in.params.scale_dtype]);
+        report_text(&report, "scale dtype", "scale_dtype", rows_scale_names[in.params.scale_dtype]);
         report_int(&report, "search level", "search_level", in.params.search_level);
         report_int(&report, "rounds", "rounds", in.params.rotation_rounds);
         report_u64(&report, "seed", "seed", in.params.seed);
@@ -173,10 +172,9 @@ int cmd_inspect(int argc, char **argv, struct tool_error *error) {
             "exit code is 4 when the file is damaged. Of .npy, .fvecs and .bvecs: shape, type,\n"
             "how many numbers are NaN or infinite, and the norms of the other rows. - is standard\n"
             "input, with --format.\n",
-        .examples =
-            "  quash inspect data/kv-smollm2/layer14.k.npy\n"
-            "  quash inspect data/sift/base.bvecs --json\n"
-            "  quash encode data/sift/base.bvecs - | quash inspect - --format qrows\n",
+        .examples = "  quash inspect data/kv-smollm2/layer14.k.npy\n"
+                    "  quash inspect data/sift/base.bvecs --json\n"
+                    "  quash encode data/sift/base.bvecs - | quash inspect - --format qrows\n",
     };
     struct args_texts operands = { 0, { NULL } };
     bool helped;
@@ -195,7 +193,8 @@ int cmd_inspect(int argc, char **argv, struct tool_error *error) {
     if (format < 0 && strcmp(path, "-") != 0 && source_format_of(path) < 0) {
         return tool_fail(error, TOOL_USAGE,
                          "%s: the name says no format: expected .qrows, .npy, .fvecs or .bvecs at "
-                         "its end, or --format", path);
+                         "its end, or --format",
+                         path);
     }
     return inspect_numbers(path, format, json, error);
 }

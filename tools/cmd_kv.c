@@ -73,8 +73,8 @@ static int list_files(struct kv *kv, const struct kv_options *options,
         (options->queries.count != 0 && options->queries.count != count)) {
         return tool_fail(error, TOOL_USAGE,
                          "found %d --keys, %d --values and %d --queries, expected as many of each "
-                         "(or no --queries)", count, options->values.count,
-                         options->queries.count);
+                         "(or no --queries)",
+                         count, options->values.count, options->queries.count);
     }
     if (operands->count == 1) {
         return kv_list_folder(&kv->files, operands->value[0], error);
@@ -161,8 +161,7 @@ static int run_layer(struct kv *kv, const struct kv_layer *layer, int32_t seeds,
 
 static int run_layers(struct kv *kv, int32_t seeds, struct tool_error *error) {
     int code = TOOL_OK;
-    progress_start(&kv->progress, "caches",
-                   (int64_t)kv->files.count * kv->setting_count * seeds);
+    progress_start(&kv->progress, "caches", (int64_t)kv->files.count * kv->setting_count * seeds);
     for (int i = 0; code == TOOL_OK && i < kv->files.count; i++) {
         struct kv_layer layer;
         code = kv_layer_read(&layer, &kv->files.files[i], error);
@@ -243,10 +242,8 @@ static const char notes[] =
 int cmd_kv(int argc, char **argv, struct tool_error *error) {
     struct kv_options o = { .search_level = 2, .seeds = 1, .seed = 42 };
     const struct args_option options[] = {
-        { "keys", 0, ARGS_TEXTS, &o.keys, 0, 0, NULL, "K.npy",
-          "keys of a layer; may be repeated" },
-        { "values", 0, ARGS_TEXTS, &o.values, 0, 0, NULL, "V.npy",
-          "values, one for each --keys" },
+        { "keys", 0, ARGS_TEXTS, &o.keys, 0, 0, NULL, "K.npy", "keys of a layer; may be repeated" },
+        { "values", 0, ARGS_TEXTS, &o.values, 0, 0, NULL, "V.npy", "values, one for each --keys" },
         { "queries", 0, ARGS_TEXTS, &o.queries, 0, 0, NULL, "Q.npy",
           "queries, one for each --keys, or none" },
         { "bits", 'b', ARGS_INTS, &o.bits, 2, 4, NULL, "LIST",
@@ -268,11 +265,10 @@ int cmd_kv(int argc, char **argv, struct tool_error *error) {
         .options = options,
         .option_count = sizeof options / sizeof options[0],
         .notes = notes,
-        .examples =
-            "  quash kv data/kv-smollm2\n"
-            "  quash kv data/kv-smollm2 --key-bits 3,4 --value-bits 2 --seeds 2\n"
-            "  quash kv --keys data/kv-smollm2/layer14.k.npy \\\n"
-            "           --values data/kv-smollm2/layer14.v.npy --bits 3 --json\n",
+        .examples = "  quash kv data/kv-smollm2\n"
+                    "  quash kv data/kv-smollm2 --key-bits 3,4 --value-bits 2 --seeds 2\n"
+                    "  quash kv --keys data/kv-smollm2/layer14.k.npy \\\n"
+                    "           --values data/kv-smollm2/layer14.v.npy --bits 3 --json\n",
     };
     struct args_texts operands = { 0, { NULL } };
     bool helped;

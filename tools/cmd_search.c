@@ -64,8 +64,8 @@ static int read_files(struct search *search, const struct search_options *option
     int64_t query_dim = 0;
     int code = read_vectors(options->base, &search->base, &job->rows, &job->dim, error);
     if (code == TOOL_OK) {
-        code = read_vectors(options->queries, &search->queries, &job->query_count, &query_dim,
-                            error);
+        code =
+            read_vectors(options->queries, &search->queries, &job->query_count, &query_dim, error);
     }
     if (code != TOOL_OK) {
         return code;
@@ -78,8 +78,8 @@ static int read_files(struct search *search, const struct search_options *option
     if (job->rows < options->k || job->rows < options->centre_rows) {
         const bool few = job->rows < options->k;
         return tool_fail(error, TOOL_DATA, "%s: found %lld rows, expected at least %d (%s)",
-                         options->base, (long long)job->rows, few ? options->k
-                                                                  : options->centre_rows,
+                         options->base, (long long)job->rows,
+                         few ? options->k : options->centre_rows,
                          few ? "-k" : "--centre-rows: until then nothing is compressed");
     }
     job->metric = (quash_metric)options->metric;
@@ -109,8 +109,8 @@ static int fill_and_search(struct search *search, const struct search_options *o
                            struct tool_error *error) {
     const struct exact_job *job = &search->job;
     const quash_array base = quash_array_view(job->base, QUASH_F32, 2, job->rows, job->dim, 0);
-    const quash_array queries = quash_array_view(job->queries, QUASH_F32, 2, job->query_count,
-                                                 job->dim, 0);
+    const quash_array queries =
+        quash_array_view(job->queries, QUASH_F32, 2, job->query_count, job->dim, 0);
     const double start = tool_seconds();
     quash_status status = quash_index_add(index, &base);
     if (status != QUASH_OK) {
@@ -157,8 +157,7 @@ static int run_bits(struct search *search, const struct search_options *options,
     const double weight = 1.0 / options->seeds;
     for (int32_t i = 0; i < options->seeds; i++) {
         struct search_figures one = { 0.0, 0.0, 0.0, 0.0, 0.0 };
-        const int code = run_index(search, options, bits, options->seed + (uint64_t)i, &one,
-                                   error);
+        const int code = run_index(search, options, bits, options->seed + (uint64_t)i, &one, error);
         if (code != TOOL_OK) {
             return code;
         }
@@ -272,8 +271,12 @@ static int run(const struct search_options *options, struct tool_error *error) {
 }
 
 int cmd_search(int argc, char **argv, struct tool_error *error) {
-    struct search_options o = { .bits = { 4, { 1, 2, 3, 4 } }, .metric = QUASH_METRIC_COSINE,
-                                .k = 10, .centre_rows = 1024, .seeds = 1, .seed = 42 };
+    struct search_options o = { .bits = { 4, { 1, 2, 3, 4 } },
+                                .metric = QUASH_METRIC_COSINE,
+                                .k = 10,
+                                .centre_rows = 1024,
+                                .seeds = 1,
+                                .seed = 42 };
     const struct args_option options[] = {
         { "base", 0, ARGS_TEXT, &o.base, 0, 0, NULL, "FILE",
           "vectors to search: .npy, .fvecs or .bvecs" },

@@ -24,11 +24,11 @@ struct theory_options {
 struct sample {
     quash_context *context;
     int64_t dim, rows;
-    float *x;        /* (rows, dim) */
-    float *decoded;  /* (rows, dim) */
-    float *queries;  /* (QUERIES, dim) */
-    float *rotated;  /* (QUERIES, dim) */
-    uint8_t *codes, *signs; /* (rows, dim) */
+    float *x;                        /* (rows, dim) */
+    float *decoded;                  /* (rows, dim) */
+    float *queries;                  /* (QUERIES, dim) */
+    float *rotated;                  /* (QUERIES, dim) */
+    uint8_t *codes, *signs;          /* (rows, dim) */
     float *norms, *residuals, *dots; /* (rows) */
 };
 
@@ -166,11 +166,11 @@ static quash_status sum_product_errors(struct sample *s, const quash_product *qu
     for (int64_t q = 0; status == QUASH_OK && q < QUERIES; q++) {
         quash_array one = matrix(s->rotated + q * s->dim, QUASH_F32, s->rows, s->dim);
         one.stride[0] = 0; /* the same query for every row */
-        status = quash_product_dot(quantizer, &codes, &signs, s->norms, s->residuals, &one,
-                                   s->dots);
+        status =
+            quash_product_dot(quantizer, &codes, &signs, s->norms, s->residuals, &one, s->dots);
         for (int64_t r = 0; status == QUASH_OK && r < s->rows; r++) {
-            const double e = (double)s->dots[r] -
-                             dot(s->x + r * s->dim, s->queries + q * s->dim, s->dim);
+            const double e =
+                (double)s->dots[r] - dot(s->x + r * s->dim, s->queries + q * s->dim, s->dim);
             *error += e * e * (double)s->dim / (double)(s->rows * QUERIES);
         }
     }
@@ -208,8 +208,8 @@ static int run_bits(struct sample *s, const struct theory_options *o, int32_t bi
     int code = measure_codec(s, bits, QUASH_SCALE_LEAST_SQUARES, o->search_level, o->seed,
                              &least[0], &least[1], error);
     if (code == TOOL_OK) {
-        code = measure_codec(s, bits, QUASH_SCALE_UNBIASED, o->search_level, o->seed,
-                             &unbiased[0], &unbiased[1], error);
+        code = measure_codec(s, bits, QUASH_SCALE_UNBIASED, o->search_level, o->seed, &unbiased[0],
+                             &unbiased[1], error);
     }
     if (code == TOOL_OK) {
         code = measure_product(s, bits, o->seed, &algorithm2, error);
@@ -301,7 +301,8 @@ static int run(const struct theory_options *o, struct tool_error *error) {
 
 int cmd_theory(int argc, char **argv, struct tool_error *error) {
     struct theory_options o = { .dims = { 7, { 64, 128, 256, 512, 1024, 2048, 4096 } },
-                                .bits = { 4, { 1, 2, 3, 4 } }, .seed = 42 };
+                                .bits = { 4, { 1, 2, 3, 4 } },
+                                .seed = 42 };
     const struct args_option options[] = {
         { "dims", 'd', ARGS_INTS, &o.dims, 2, QUASH_PRODUCT_DIM_MAX, NULL, "LIST",
           "dimensions (default 64,128,256,512,1024,2048,4096)" },

@@ -40,8 +40,11 @@ int input_open(struct input *input, const char *path, struct tool_error *error) 
 }
 
 void input_open_memory(struct input *input, const char *name, const void *memory, size_t size) {
-    *input = (struct input){ .name = name, .fd = -1, .memory = memory,
-                             .memory_size = (int64_t)size, .size = (int64_t)size };
+    *input = (struct input){ .name = name,
+                             .fd = -1,
+                             .memory = memory,
+                             .memory_size = (int64_t)size,
+                             .size = (int64_t)size };
 }
 
 void input_close(struct input *input) {

@@ -6,13 +6,13 @@
 #include "tool.h"
 
 struct input {
-    const char *name;            /* for messages */
-    int fd;                      /* -1: memory */
+    const char *name; /* for messages */
+    int fd;           /* -1: memory */
     const unsigned char *memory;
     int64_t memory_size;
-    bool is_pipe;                /* the size is unknown until the end */
-    int64_t size;                /* bytes in all, unless is_pipe */
-    int64_t offset;              /* bytes read so far */
+    bool is_pipe;   /* the size is unknown until the end */
+    int64_t size;   /* bytes in all, unless is_pipe */
+    int64_t offset; /* bytes read so far */
 };
 
 /* Opens path, or standard input for "-". */

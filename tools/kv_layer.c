@@ -35,8 +35,7 @@ int kv_list_add(struct kv_file_list *list, const char *keys, const char *values,
     if (list->count == KV_LAYERS_MAX) {
         return tool_fail(error, TOOL_USAGE, "%s: more than %d layers", keys, KV_LAYERS_MAX);
     }
-    struct kv_files *larger = realloc(list->files,
-                                      ((size_t)list->count + 1) * sizeof *list->files);
+    struct kv_files *larger = realloc(list->files, ((size_t)list->count + 1) * sizeof *list->files);
     if (larger == NULL) {
         return tool_fail_memory(error, keys);
     }
@@ -75,8 +74,8 @@ static int add_entry(struct kv_file_list *list, const char *folder, const char *
     const int length = (int)(strlen(entry) - strlen(keys_ending));
     static const char kinds[] = "kvq";
     for (int i = 0; i < 3; i++) {
-        const int written = snprintf(path[i], sizeof path[i], "%s/%.*s.%c.npy", folder, length,
-                                     entry, kinds[i]);
+        const int written =
+            snprintf(path[i], sizeof path[i], "%s/%.*s.%c.npy", folder, length, entry, kinds[i]);
         if (written < 0 || (size_t)written >= sizeof path[i]) {
             return tool_fail_errno(error, folder, entry, ENAMETOOLONG);
         }
@@ -142,16 +141,17 @@ static int check_shapes(const struct kv_files *files, const int64_t k[3], const 
     if (memcmp(k, v, 3 * sizeof k[0]) != 0) {
         return tool_fail(error, TOOL_DATA,
                          "%s: found shape (%lld, %lld, %lld), expected that of the keys "
-                         "(%lld, %lld, %lld)", files->values, (long long)v[0], (long long)v[1],
-                         (long long)v[2], (long long)k[0], (long long)k[1], (long long)k[2]);
+                         "(%lld, %lld, %lld)",
+                         files->values, (long long)v[0], (long long)v[1], (long long)v[2],
+                         (long long)k[0], (long long)k[1], (long long)k[2]);
     }
     if (files->queries != NULL &&
         (q[2] != k[2] || q[1] > k[1] || q[0] % k[0] != 0 || q[0] / k[0] > QUASH_GROUP_MAX)) {
         return tool_fail(error, TOOL_DATA,
                          "%s: found shape (%lld, %lld, %lld), expected (1 to %d times %lld heads, "
-                         "at most %lld positions, %lld) to fit the keys", files->queries,
-                         (long long)q[0], (long long)q[1], (long long)q[2], QUASH_GROUP_MAX,
-                         (long long)k[0], (long long)k[1], (long long)k[2]);
+                         "at most %lld positions, %lld) to fit the keys",
+                         files->queries, (long long)q[0], (long long)q[1], (long long)q[2],
+                         QUASH_GROUP_MAX, (long long)k[0], (long long)k[1], (long long)k[2]);
     }
     return TOOL_OK;
 }

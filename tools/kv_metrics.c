@@ -105,12 +105,12 @@ static int measure_output(const struct kv_layer *layer, const quash_cache *cache
         return tool_fail_memory(error, layer->keys_path);
     }
     const quash_attend_params params = QUASH_ATTEND_PARAMS_INIT;
-    const quash_array queries = quash_array_view(layer->queries, QUASH_F32, 3, layer->query_heads,
-                                                 layer->q_len, dim);
-    const quash_array target = quash_array_view(output, QUASH_F32, 3, layer->query_heads,
-                                                layer->q_len, dim);
-    const quash_status status = quash_cache_attend(cache, &params, &queries, &target, NULL, NULL,
-                                                   0);
+    const quash_array queries =
+        quash_array_view(layer->queries, QUASH_F32, 3, layer->query_heads, layer->q_len, dim);
+    const quash_array target =
+        quash_array_view(output, QUASH_F32, 3, layer->query_heads, layer->q_len, dim);
+    const quash_status status =
+        quash_cache_attend(cache, &params, &queries, &target, NULL, NULL, 0);
     if (status != QUASH_OK) {
         free(output);
         return tool_fail_library(error, layer->queries_path, status, TOOL_DATA);
@@ -149,10 +149,10 @@ static int measure_cache(const struct kv_layer *layer, const quash_cache *cache,
     if (keys == NULL || values == NULL || row == NULL) {
         code = tool_fail_memory(error, layer->keys_path);
     } else {
-        const quash_array k = quash_array_view(keys, QUASH_F32, 3, layer->kv_heads, layer->tokens,
-                                               layer->head_dim);
-        const quash_array v = quash_array_view(values, QUASH_F32, 3, layer->kv_heads,
-                                               layer->tokens, layer->head_dim);
+        const quash_array k =
+            quash_array_view(keys, QUASH_F32, 3, layer->kv_heads, layer->tokens, layer->head_dim);
+        const quash_array v =
+            quash_array_view(values, QUASH_F32, 3, layer->kv_heads, layer->tokens, layer->head_dim);
         const quash_status status = quash_cache_decode(cache, 0, &k, &v);
         if (status != QUASH_OK) {
             code = tool_fail_library(error, layer->keys_path, status, TOOL_DATA);

@@ -14,14 +14,14 @@ struct kv_setting {
 struct kv_figures {
     double key_code_bytes, value_code_bytes, scale_bytes, table_bytes, total_bytes;
     double bytes_per_token;
-    double ratio;       /* bytes of the same in binary16 / total_bytes */
-    double key_nmse;    /* sum |k^ - k|^2 / sum |k|^2 */
-    double key_theory;  /* of a Gaussian-like coordinate in this dim, by the optimal codebook */
+    double ratio;      /* bytes of the same in binary16 / total_bytes */
+    double key_nmse;   /* sum |k^ - k|^2 / sum |k|^2 */
+    double key_theory; /* of a Gaussian-like coordinate in this dim, by the optimal codebook */
     double value_nmse;
     double value_theory;
-    double key_cosine;  /* mean over vectors that are not zero */
+    double key_cosine; /* mean over vectors that are not zero */
     double value_cosine;
-    double logit_rms;   /* of q.(k^ - k)/sqrt(head_dim) over all visible pairs */
+    double logit_rms;     /* of q.(k^ - k)/sqrt(head_dim) over all visible pairs */
     double output_error;  /* sqrt(sum |o^ - o|^2 / sum |o|^2), o exact */
     double output_cosine; /* mean over queries */
 };

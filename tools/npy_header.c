@@ -10,11 +10,11 @@
 
 /* The header's text and how far it has been understood. */
 struct header {
-    const char *name;     /* of the file */
-    const char *text;     /* terminated by 0 */
+    const char *name; /* of the file */
+    const char *text; /* terminated by 0 */
     size_t length;
     size_t at;
-    int64_t file_offset;  /* of text[0] */
+    int64_t file_offset; /* of text[0] */
     struct tool_error *error;
 };
 

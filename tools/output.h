@@ -8,11 +8,11 @@
 #include <stdio.h>
 
 struct output {
-    const char *name;  /* for messages */
-    char *path;        /* final name, links resolved; NULL: written in place */
-    char *temporary;   /* name until commit; NULL: written in place */
-    int fd;            /* -1: closed */
-    int64_t bytes;     /* written so far */
+    const char *name; /* for messages */
+    char *path;       /* final name, links resolved; NULL: written in place */
+    char *temporary;  /* name until commit; NULL: written in place */
+    int fd;           /* -1: closed */
+    int64_t bytes;    /* written so far */
 };
 
 /* Opens path for writing; "-" is standard output. A regular file is written under a temporary name

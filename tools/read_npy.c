@@ -20,7 +20,11 @@ enum {
 /* Takes over dtype and order, or says why not and what to do about it. */
 static int accept_type(struct source *source, const struct npy_description *description,
                        struct tool_error *error) {
-    static const struct { const char *descr; quash_dtype dtype; bool wide; } types[] = {
+    static const struct {
+        const char *descr;
+        quash_dtype dtype;
+        bool wide;
+    } types[] = {
         { "<f4", QUASH_F32, false }, { "<f2", QUASH_F16, false }, { "|i1", QUASH_I8, false },
         { "|u1", QUASH_U8, false },  { "<f8", QUASH_F32, true },
     };
@@ -33,7 +37,8 @@ static int accept_type(struct source *source, const struct npy_description *desc
             if (description->fortran_order) {
                 return tool_fail(error, TOOL_DATA,
                                  "%s: fortran_order is True, expected False: save "
-                                 "numpy.ascontiguousarray(a)", name);
+                                 "numpy.ascontiguousarray(a)",
+                                 name);
             }
             return TOOL_OK;
         }
@@ -81,9 +86,9 @@ static int accept_shape(struct source *source, const struct npy_description *des
     if (!source->input.is_pipe && source->input.size != wanted) {
         return tool_fail(error, TOOL_DATA,
                          "%s: %s: found %lld bytes, expected %lld (%lld rows of %lld numbers from "
-                         "byte %lld)", name, shorter ? "truncated" : "too long",
-                         (long long)source->input.size, (long long)wanted,
-                         (long long)source->rows, (long long)source->dim,
+                         "byte %lld)",
+                         name, shorter ? "truncated" : "too long", (long long)source->input.size,
+                         (long long)wanted, (long long)source->rows, (long long)source->dim,
                          (long long)source->input.offset);
     }
     return TOOL_OK;
@@ -173,7 +178,8 @@ static int read_promised(struct source *source, void *buffer, size_t size,
     if (code == TOOL_OK && got < size) {
         return tool_fail(error, TOOL_DATA,
                          "%s: truncated at byte %lld: the .npy header promises %lld rows of %lld "
-                         "numbers", source->input.name, (long long)source->input.offset,
+                         "numbers",
+                         source->input.name, (long long)source->input.offset,
                          (long long)source->rows, (long long)source->dim);
     }
     return code;
@@ -203,8 +209,8 @@ static int read_wide(struct source *source, float *out, size_t first, size_t cou
                 const size_t at = first + done;
                 return tool_fail(error, TOOL_DATA,
                                  "%s: row %lld, column %lld: found %.6g, expected a number in the "
-                                 "range of f32", source->input.name,
-                                 (long long)(at / (size_t)source->dim),
+                                 "range of f32",
+                                 source->input.name, (long long)(at / (size_t)source->dim),
                                  (long long)(at % (size_t)source->dim), wide);
             }
         }
@@ -218,10 +224,10 @@ int npy_read(struct source *source, void *buffer, int64_t max, int64_t *got,
     const int64_t rows = max < left ? max : left;
     const size_t dim = (size_t)source->dim;
     *got = 0;
-    int code = source->from_f64
-                   ? read_wide(source, buffer, (size_t)source->rows_read * dim,
-                               (size_t)rows * dim, error)
-                   : read_promised(source, buffer, (size_t)rows * source_row_bytes(source), error);
+    int code =
+        source->from_f64
+            ? read_wide(source, buffer, (size_t)source->rows_read * dim, (size_t)rows * dim, error)
+            : read_promised(source, buffer, (size_t)rows * source_row_bytes(source), error);
     if (code == TOOL_OK && rows < max) {
         unsigned char byte;
         size_t extra = 0;

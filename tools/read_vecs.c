@@ -73,8 +73,8 @@ static int read_records(struct source *source, int64_t max, size_t *bytes,
         filled = DIM_BYTES;
     }
     size_t got;
-    const int code = input_read(&source->input, source->spare + filled, wanted - filled, &got,
-                                error);
+    const int code =
+        input_read(&source->input, source->spare + filled, wanted - filled, &got, error);
     *bytes = filled + got;
     return code;
 }
@@ -93,8 +93,9 @@ static int check_row(const struct source *source, const unsigned char *bytes, si
     if (available < record) {
         return tool_fail(error, TOOL_DATA,
                          "%s: truncated within row %lld at byte %lld: expected %lld bytes of it, "
-                         "found %lld", source->input.name, (long long)row,
-                         offset + (long long)available, (long long)record, (long long)available);
+                         "found %lld",
+                         source->input.name, (long long)row, offset + (long long)available,
+                         (long long)record, (long long)available);
     }
     return TOOL_OK;
 }
@@ -114,8 +115,8 @@ int vecs_read(struct source *source, void *buffer, int64_t max, int64_t *got,
     }
     int64_t rows = 0;
     for (size_t at = 0; at < bytes; at += record, rows++) {
-        const int bad = check_row(source, source->spare + at, bytes - at,
-                                  source->rows_read + rows, error);
+        const int bad =
+            check_row(source, source->spare + at, bytes - at, source->rows_read + rows, error);
         if (bad != TOOL_OK) {
             return bad;
         }

@@ -168,8 +168,8 @@ static bool is_printed(const struct table *table, int column) {
 }
 
 /* Text is aligned to the left, numbers to the right under their head. */
-static void print_cell(FILE *stream, const struct table_column *column, const char *text,
-                       int width, bool first, bool last) {
+static void print_cell(FILE *stream, const struct table_column *column, const char *text, int width,
+                       bool first, bool last) {
     (void)fputs(first ? "" : "  ", stream);
     if (column->decimals >= 0) {
         fprintf(stream, "%*s", width, text);
@@ -210,8 +210,7 @@ void table_print(const struct table *table, FILE *stream) {
     }
 }
 
-void table_json(const struct table *table, struct json *json, const char *key, int first,
-                int end) {
+void table_json(const struct table *table, struct json *json, const char *key, int first, int end) {
     json_array(json, key);
     for (int r = first; r < end; r++) {
         json_object(json, NULL);

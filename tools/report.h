@@ -14,12 +14,12 @@ struct report_field {
     const char *label; /* for a person */
     const char *key;   /* for a program */
     enum { REPORT_TEXT, REPORT_INT, REPORT_U64, REPORT_REAL, REPORT_SHAPE } kind;
-    int decimals;      /* of a real */
+    int decimals; /* of a real */
     char text[REPORT_TEXT_MAX];
     int64_t number;
     uint64_t natural;
-    double real;       /* NaN: no value, printed as "-" */
-    int32_t ndim;      /* of a shape */
+    double real;  /* NaN: no value, printed as "-" */
+    int32_t ndim; /* of a shape */
     int64_t shape[4];
 };
 
@@ -47,11 +47,11 @@ void report_write(const struct report *report, const char *command, bool as_json
 /* ---- A table ----------------------------------------------------------------------------- */
 
 struct table_column {
-    const char *title;  /* first line of the head; NULL: JSON only */
-    const char *unit;   /* second line, or "" */
+    const char *title; /* first line of the head; NULL: JSON only */
+    const char *unit;  /* second line, or "" */
     const char *key;
-    int decimals;       /* 0: whole numbers; -1: text */
-    bool is_time;       /* left out by --no-time */
+    int decimals; /* 0: whole numbers; -1: text */
+    bool is_time; /* left out by --no-time */
 };
 
 enum { TABLE_COLUMNS_MAX = 24 };

@@ -9,10 +9,7 @@
 const char *const rows_policy_names[] = { "least-squares", "norm", "unbiased", "raw-norm", NULL };
 const char *const rows_scale_names[] = { "f32", "f16", NULL };
 
-enum {
-    ENDS_BYTES = QUASH_ROWS_HEADER_BYTES + QUASH_ROWS_TRAILER_BYTES,
-    CHUNK_BYTES = 4 << 20
-};
+enum { ENDS_BYTES = QUASH_ROWS_HEADER_BYTES + QUASH_ROWS_TRAILER_BYTES, CHUNK_BYTES = 4 << 20 };
 
 int64_t rows_chunk(size_t row_bytes) {
     return row_bytes < CHUNK_BYTES ? (int64_t)(CHUNK_BYTES / row_bytes) : 1;
@@ -45,11 +42,10 @@ static int read_header(struct rows_input *rows, struct tool_error *error) {
     }
     const int64_t wanted = ENDS_BYTES + rows->rows * (int64_t)rows->row_bytes;
     if (!rows->input.is_pipe && rows->input.size != wanted) {
-        return tool_fail(error, TOOL_DAMAGED,
-                         "%s: %s: found %lld bytes, expected %lld (%lld rows of %zu bytes)", name,
-                         rows->input.size < wanted ? "truncated" : "too long",
-                         (long long)rows->input.size, (long long)wanted, (long long)rows->rows,
-                         rows->row_bytes);
+        return tool_fail(
+            error, TOOL_DAMAGED, "%s: %s: found %lld bytes, expected %lld (%lld rows of %zu bytes)",
+            name, rows->input.size < wanted ? "truncated" : "too long", (long long)rows->input.size,
+            (long long)wanted, (long long)rows->rows, rows->row_bytes);
     }
     return TOOL_OK;
 }
@@ -86,11 +82,10 @@ int rows_input_read(struct rows_input *rows, void *codes, int64_t max, int64_t *
         return code;
     }
     if (bytes < size) {
-        return tool_fail(error, TOOL_DAMAGED,
-                         "%s: truncated within row %lld at byte %lld, expected %lld rows",
-                         rows->input.name,
-                         (long long)(rows->rows_read + (int64_t)(bytes / rows->row_bytes)),
-                         (long long)rows->input.offset, (long long)rows->rows);
+        return tool_fail(
+            error, TOOL_DAMAGED, "%s: truncated within row %lld at byte %lld, expected %lld rows",
+            rows->input.name, (long long)(rows->rows_read + (int64_t)(bytes / rows->row_bytes)),
+            (long long)rows->input.offset, (long long)rows->rows);
     }
     rows->crc = quash_crc32c(rows->crc, codes, size);
     rows->rows_read += count;

@@ -11,9 +11,9 @@ struct rows_input {
     quash_codec *codec;
     quash_codec_params params;
     int64_t rows;
-    size_t row_bytes;  /* encoded */
+    size_t row_bytes; /* encoded */
     int64_t rows_read;
-    uint32_t crc;      /* of the codes read so far */
+    uint32_t crc; /* of the codes read so far */
 };
 
 /* Names of scale policies and scale dtypes on the command line, by their values in the library. */

@@ -31,7 +31,8 @@ int source_open(struct source *source, const char *path, int format, struct tool
     if (format < 0) {
         return tool_fail(error, TOOL_USAGE,
                          "%s: the name says no format: expected .npy, .fvecs or .bvecs at "
-                         "its end, or --format", path);
+                         "its end, or --format",
+                         path);
     }
     struct input input;
     const int code = input_open(&input, path, error);

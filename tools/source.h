@@ -14,16 +14,16 @@ extern const char *const source_format_names[];
 struct source {
     struct input input;
     enum source_format format;
-    quash_dtype dtype;    /* of the rows that source_read gives */
-    bool from_f64;        /* the file holds binary64, converted on reading */
-    int32_t ndim;         /* 1..4 */
-    int64_t shape[4];     /* as in the file; .fvecs and .bvecs: (rows, dim) */
-    int64_t rows;         /* product of all sizes but the last; -1: unknown until the end */
-    int64_t dim;          /* 1..QUASH_DIM_MAX */
+    quash_dtype dtype; /* of the rows that source_read gives */
+    bool from_f64;     /* the file holds binary64, converted on reading */
+    int32_t ndim;      /* 1..4 */
+    int64_t shape[4];  /* as in the file; .fvecs and .bvecs: (rows, dim) */
+    int64_t rows;      /* product of all sizes but the last; -1: unknown until the end */
+    int64_t dim;       /* 1..QUASH_DIM_MAX */
     int64_t rows_read;
     unsigned char *spare; /* of .fvecs, .bvecs and binary64: bytes as they are in the file */
     size_t spare_bytes;
-    bool have_row_start;  /* .fvecs, .bvecs: the dim of the next row has been read */
+    bool have_row_start; /* .fvecs, .bvecs: the dim of the next row has been read */
 };
 
 /* Bytes of a piece of rows that commands work on: large against the cost of a call, small against

@@ -165,7 +165,9 @@ int tool_check_finite(const char *name, const void *data, quash_dtype dtype, int
     return tool_fail(error, TOOL_DATA,
                      "%s: row %lld, column %lld: found %s, expected a finite number", name,
                      (long long)(first + row), (long long)column,
-                     isnan(value) ? "NaN" : value < 0 ? "-infinity" : "infinity");
+                     isnan(value) ? "NaN"
+                     : value < 0  ? "-infinity"
+                                  : "infinity");
 }
 
 /* Levenshtein distance; words longer than the table are never near. */

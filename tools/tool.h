@@ -4,8 +4,8 @@
 #ifndef TOOL_H
 #define TOOL_H
 
-#include <quash/quash.h>
 #include <math.h>
+#include <quash/quash.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,10 +19,10 @@
 /* Exit codes of the program: part of its interface, listed by `quash --help`. */
 enum tool_exit {
     TOOL_OK = 0,
-    TOOL_FAILED = 1,  /* input/output, memory, a machine that lacks something */
-    TOOL_USAGE = 2,   /* the command line */
-    TOOL_DATA = 3,    /* an input that cannot be used */
-    TOOL_DAMAGED = 4  /* a rows file that is damaged or of an unknown version */
+    TOOL_FAILED = 1, /* input/output, memory, a machine that lacks something */
+    TOOL_USAGE = 2,  /* the command line */
+    TOOL_DATA = 3,   /* an input that cannot be used */
+    TOOL_DAMAGED = 4 /* a rows file that is damaged or of an unknown version */
 };
 
 /* Why something failed. Functions fill it and return its code; only main prints it, so that the

@@ -20,10 +20,10 @@ int npy_write_header(struct output *output, quash_dtype dtype, int64_t rows, int
     memcpy(bytes, "\x93NUMPY\x01\x00", 8);
     bytes[8] = TOTAL_BYTES - PREFIX_BYTES;
     bytes[9] = 0;
-    const int length = snprintf(bytes + PREFIX_BYTES, TOTAL_BYTES - PREFIX_BYTES,
-                                "{'descr': '%s', 'fortran_order': False, 'shape': (%lld, %lld), }",
-                                dtype == QUASH_F16 ? "<f2" : "<f4", (long long)rows,
-                                (long long)dim);
+    const int length =
+        snprintf(bytes + PREFIX_BYTES, TOTAL_BYTES - PREFIX_BYTES,
+                 "{'descr': '%s', 'fortran_order': False, 'shape': (%lld, %lld), }",
+                 dtype == QUASH_F16 ? "<f2" : "<f4", (long long)rows, (long long)dim);
     bytes[PREFIX_BYTES + length] = ' ';
     bytes[TOTAL_BYTES - 1] = '\n';
     return output_write(output, bytes, TOTAL_BYTES, error);

@@ -134,7 +134,8 @@ typedef struct quash_context_params {
     const quash_runner *runner;       /* copied; NULL: jobs run on the calling thread */
 } quash_context_params;
 
-#define QUASH_CONTEXT_PARAMS_INIT { sizeof(quash_context_params), NULL, NULL }
+#define QUASH_CONTEXT_PARAMS_INIT                                                                  \
+    { sizeof(quash_context_params), NULL, NULL }
 
 /* Creates a context. params may be NULL for the defaults. The CPU level is the best that this
  * machine and its operating system support; the environment variable QUASH_CPU (c, avx2, avx512,

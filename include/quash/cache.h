@@ -41,7 +41,8 @@ typedef struct quash_cache_params {
     uint64_t seed;        /* of the random rotation */
 } quash_cache_params;
 
-#define QUASH_CACHE_PARAMS_INIT { sizeof(quash_cache_params), 0, 0, 4, 4, 2, 42 }
+#define QUASH_CACHE_PARAMS_INIT                                                                    \
+    { sizeof(quash_cache_params), 0, 0, 4, 4, 2, 42 }
 
 typedef struct quash_cache quash_cache;
 
@@ -73,7 +74,8 @@ typedef struct quash_attend_params {
     float scale;    /* multiplies every score; 0: 1/sqrt(head_dim) */
 } quash_attend_params;
 
-#define QUASH_ATTEND_PARAMS_INIT { sizeof(quash_attend_params), 1, 0.0f }
+#define QUASH_ATTEND_PARAMS_INIT                                                                   \
+    { sizeof(quash_attend_params), 1, 0.0f }
 
 /* out = softmax(scale * queries . keys) . values, on the codes.
  *   queries, out  (query_heads, q_len, head_dim), floating point; query_heads is 1..16 times
@@ -87,13 +89,11 @@ typedef struct quash_attend_params {
  *                 a call that runs at the same time; or NULL: taken from the context's allocator and
  *                 given back within the call
  * Errors: ARGUMENT (shape, dtype, strides, non-finite queries or scale; no token to attend to;
- * misaligned workspace; a score beyond binary32: out and lse are then unspecified), CAPACITY (workspace too small), MEMORY (without a workspace). */
-QUASH_API QUASH_MUST_CHECK quash_status quash_cache_attend(const quash_cache *cache,
-                                                           const quash_attend_params *params,
-                                                           const quash_array *queries,
-                                                           const quash_array *out,
-                                                           const quash_array *lse, void *workspace,
-                                                           size_t workspace_bytes);
+ * misaligned workspace; a score beyond binary32: out and lse are then unspecified), CAPACITY
+ * (workspace too small), MEMORY (without a workspace). */
+QUASH_API QUASH_MUST_CHECK quash_status quash_cache_attend(
+    const quash_cache *cache, const quash_attend_params *params, const quash_array *queries,
+    const quash_array *out, const quash_array *lse, void *workspace, size_t workspace_bytes);
 
 /* Bytes of workspace that quash_cache_attend needs: depends on head_dim and the context's workers
  * only, so that it can be allocated once. */

@@ -38,13 +38,13 @@ typedef enum quash_scale_policy {
 
 typedef struct quash_codec_params {
     uint32_t struct_size;
-    int32_t dim;           /* 1..QUASH_DIM_MAX */
-    int32_t bits;          /* 1..4 per coordinate */
-    int32_t scale_policy;  /* a quash_scale_policy */
-    int32_t scale_dtype;   /* QUASH_F32, or QUASH_F16 to save 2 bytes per row */
-    int32_t search_level;  /* step sizes tried per row: 0 = 1, 1 = 3, 2 = 5 (smaller error) */
+    int32_t dim;             /* 1..QUASH_DIM_MAX */
+    int32_t bits;            /* 1..4 per coordinate */
+    int32_t scale_policy;    /* a quash_scale_policy */
+    int32_t scale_dtype;     /* QUASH_F32, or QUASH_F16 to save 2 bytes per row */
+    int32_t search_level;    /* step sizes tried per row: 0 = 1, 1 = 3, 2 = 5 (smaller error) */
     int32_t rotation_rounds; /* 1 or 2, for a dim that is a power of two; others ignore it */
-    uint64_t seed;         /* of the random rotation */
+    uint64_t seed;           /* of the random rotation */
 } quash_codec_params;
 
 #define QUASH_CODEC_PARAMS_INIT                                                                    \
@@ -90,8 +90,7 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_decode(const quash_codec *codec, c
  * level, and scales of n binary32 numbers whatever scale_dtype is. Errors: as quash_encode. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_encode_codes(const quash_codec *codec,
                                                            const quash_array *rows,
-                                                           const quash_array *codes,
-                                                           float *scales);
+                                                           const quash_array *codes, float *scales);
 
 /* The inverse. Errors: ARGUMENT (shape, dtype, strides; a code that is 2^bits or more, a scale that
  * is negative or not finite, naming the row: nothing is written), MEMORY. */
@@ -113,8 +112,7 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_rotate(const quash_codec *codec, i
  * an error. unpack: the inverse. Row-major, no padding between rows.
  * Errors: ARGUMENT (bits, dim < 1, rows < 0, a code too large, naming it). */
 QUASH_API QUASH_MUST_CHECK quash_status quash_pack_bits(const uint8_t *codes, int64_t rows,
-                                                        int64_t dim, int32_t bits,
-                                                        uint8_t *packed);
+                                                        int64_t dim, int32_t bits, uint8_t *packed);
 QUASH_API QUASH_MUST_CHECK quash_status quash_unpack_bits(const uint8_t *packed, int64_t rows,
                                                           int64_t dim, int32_t bits,
                                                           uint8_t *codes);
@@ -147,8 +145,7 @@ QUASH_API void quash_rows_trailer_write(uint32_t crc, void *trailer);
 /* Checks a trailer of trailer_bytes bytes against the crc of the codes that came before it.
  * Errors: FORMAT (short, not a trailer, checksum of the codes). */
 QUASH_API QUASH_MUST_CHECK quash_status quash_rows_trailer_read(const void *trailer,
-                                                                size_t trailer_bytes,
-                                                                uint32_t crc);
+                                                                size_t trailer_bytes, uint32_t crc);
 
 /* CRC-32C (Castagnoli) of size bytes, continuing from crc; start with 0. */
 QUASH_API uint32_t quash_crc32c(uint32_t crc, const void *data, size_t size);

@@ -35,7 +35,8 @@ typedef struct quash_mixed_params {
     uint64_t seed;
 } quash_mixed_params;
 
-#define QUASH_MIXED_PARAMS_INIT { sizeof(quash_mixed_params), 0, 3, 2, NULL, 0, 0, 0, 0, 42 }
+#define QUASH_MIXED_PARAMS_INIT                                                                    \
+    { sizeof(quash_mixed_params), 0, 3, 2, NULL, 0, 0, 0, 0, 42 }
 
 /* Immutable after creation: any number of threads may use one. */
 typedef struct quash_mixed quash_mixed;
@@ -61,8 +62,7 @@ QUASH_API double quash_mixed_bits(const quash_mixed *mixed);
  * 2 bytes add 32/dim bits. Not for product. Errors: as quash_encode_codes; UNSUPPORTED (product). */
 QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_encode(const quash_mixed *mixed,
                                                            const quash_array *rows,
-                                                           const quash_array *codes,
-                                                           float *scales);
+                                                           const quash_array *codes, float *scales);
 
 /* The inverse. Errors: as quash_decode_codes; UNSUPPORTED (product). */
 QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_decode(const quash_mixed *mixed,
@@ -72,22 +72,19 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_decode(const quash_mixed *mi
 
 /* As quash_product_encode, with norms (n, 2) and residual_norms (n, 2) or NULL; for product only.
  * Errors: as there; UNSUPPORTED (not product). */
-QUASH_API QUASH_MUST_CHECK quash_status
-quash_mixed_product_encode(const quash_mixed *mixed, const quash_array *rows,
-                           const quash_array *codes, const quash_array *signs, float *norms,
-                           float *residual_norms);
+QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_product_encode(
+    const quash_mixed *mixed, const quash_array *rows, const quash_array *codes,
+    const quash_array *signs, float *norms, float *residual_norms);
 
 /* As quash_product_dot, the sum over both groups. Errors: as there; UNSUPPORTED (not product). */
-QUASH_API QUASH_MUST_CHECK quash_status
-quash_mixed_product_dot(const quash_mixed *mixed, const quash_array *codes,
-                        const quash_array *signs, const float *norms, const float *residual_norms,
-                        const quash_array *queries, float *dots);
+QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_product_dot(
+    const quash_mixed *mixed, const quash_array *codes, const quash_array *signs,
+    const float *norms, const float *residual_norms, const quash_array *queries, float *dots);
 
 /* Rotates each group of channels in its own rotation, in place of its channels, or back.
  * Errors: as quash_rotate. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_rotate(const quash_mixed *mixed,
-                                                           int32_t inverse,
-                                                           const quash_array *rows,
+                                                           int32_t inverse, const quash_array *rows,
                                                            const quash_array *out);
 
 #ifdef __cplusplus

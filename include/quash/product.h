@@ -29,7 +29,8 @@ typedef struct quash_product_params {
     uint64_t seed; /* of the rotation and of S */
 } quash_product_params;
 
-#define QUASH_PRODUCT_PARAMS_INIT { sizeof(quash_product_params), 0, 3, 42 }
+#define QUASH_PRODUCT_PARAMS_INIT                                                                  \
+    { sizeof(quash_product_params), 0, 3, 42 }
 
 /* Immutable after creation: any number of threads may use one. */
 typedef struct quash_product quash_product;
@@ -46,10 +47,11 @@ QUASH_API void quash_product_free(quash_product *product);
  * A zero row has norm 0 and residual norm 0. Split over the context's runner.
  * Errors: ARGUMENT (shape, dtype, strides; NaN or infinity, naming row and column; a norm beyond
  * binary32, naming the row), MEMORY. */
-QUASH_API QUASH_MUST_CHECK quash_status
-quash_product_encode(const quash_product *product, const quash_array *rows,
-                     const quash_array *codes, const quash_array *signs, float *norms,
-                     float *residual_norms);
+QUASH_API QUASH_MUST_CHECK quash_status quash_product_encode(const quash_product *product,
+                                                             const quash_array *rows,
+                                                             const quash_array *codes,
+                                                             const quash_array *signs, float *norms,
+                                                             float *residual_norms);
 
 /* Estimates n inner products: dots[i] of row i and of queries row i, both (n, dim); queries are
  * floating point, ROTATED (quash_product_rotate), and may repeat one row with stride 0, which costs
@@ -57,10 +59,9 @@ quash_product_encode(const quash_product *product, const quash_array *rows,
  * which leaves a bias of a few per cent of |r|. Split over the context's runner.
  * Errors: ARGUMENT (shape, dtype, strides, NaN or infinity, a code out of range, a negative or
  * non-finite norm), MEMORY. */
-QUASH_API QUASH_MUST_CHECK quash_status
-quash_product_dot(const quash_product *product, const quash_array *codes, const quash_array *signs,
-                  const float *norms, const float *residual_norms, const quash_array *queries,
-                  float *dots);
+QUASH_API QUASH_MUST_CHECK quash_status quash_product_dot(
+    const quash_product *product, const quash_array *codes, const quash_array *signs,
+    const float *norms, const float *residual_norms, const quash_array *queries, float *dots);
 
 /* Rotates rows (n, dim) into out, or back. Errors: as quash_rotate. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_product_rotate(const quash_product *product,

@@ -60,10 +60,9 @@ quash_status quash_cache_append(quash_cache *cache, const quash_array *keys,
     expected[1] = keys->shape[1];
     QUASH_TRY(quash_array_check(values, "values", QUASH_FLOATS, 3, expected));
     if (keys->shape[1] > QUASH_CACHE_TOKENS_MAX - cache->tokens) {
-        return quash_fail(QUASH_ERROR_CAPACITY,
-                          "%lld tokens beyond the %lld held exceed the limit of %lld",
-                          (long long)keys->shape[1], (long long)cache->tokens,
-                          (long long)QUASH_CACHE_TOKENS_MAX);
+        return quash_fail(
+            QUASH_ERROR_CAPACITY, "%lld tokens beyond the %lld held exceed the limit of %lld",
+            (long long)keys->shape[1], (long long)cache->tokens, (long long)QUASH_CACHE_TOKENS_MAX);
     }
     if (keys->shape[1] == 0) {
         return QUASH_OK;
@@ -119,8 +118,7 @@ static quash_status check_attend(const quash_cache *cache, const quash_attend_pa
 
 quash_status quash_cache_attend(const quash_cache *cache, const quash_attend_params *params,
                                 const quash_array *queries, const quash_array *out,
-                                const quash_array *lse, void *workspace,
-                                size_t workspace_bytes) {
+                                const quash_array *lse, void *workspace, size_t workspace_bytes) {
     if (params == NULL || params->struct_size != sizeof *params) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "params: struct_size is %u, expected %zu",
                           params == NULL ? 0u : params->struct_size, sizeof *params);
@@ -141,10 +139,11 @@ quash_status quash_cache_attend(const quash_cache *cache, const quash_attend_par
             return quash_fail(QUASH_ERROR_CAPACITY, "workspace_bytes is %zu, expected %zu",
                               workspace_bytes, needed);
         }
-        return quash_cpu_attend(&tiles, params->scale, params->causal, queries, out, lse, workspace);
+        return quash_cpu_attend(&tiles, params->scale, params->causal, queries, out, lse,
+                                workspace);
     }
-    QUASH_TRY(quash_alloc(&cache->context->allocator, needed, "the workspace of attend",
-                          &workspace));
+    QUASH_TRY(
+        quash_alloc(&cache->context->allocator, needed, "the workspace of attend", &workspace));
     const quash_status status =
         quash_cpu_attend(&tiles, params->scale, params->causal, queries, out, lse, workspace);
     quash_release(&cache->context->allocator, workspace, needed);
@@ -160,10 +159,9 @@ static quash_status check_decode(const quash_cache *cache, int64_t first, const 
     const int64_t expected[3] = { cache->params.kv_heads, -1, cache->params.head_dim };
     QUASH_TRY(quash_array_check_output(array, name, 3, expected));
     if (first < 0 || first > cache->tokens || array->shape[1] > cache->tokens - first) {
-        return quash_fail(QUASH_ERROR_ARGUMENT,
-                          "first is %lld and %s has %lld tokens, the cache holds %lld",
-                          (long long)first, name, (long long)array->shape[1],
-                          (long long)cache->tokens);
+        return quash_fail(
+            QUASH_ERROR_ARGUMENT, "first is %lld and %s has %lld tokens, the cache holds %lld",
+            (long long)first, name, (long long)array->shape[1], (long long)cache->tokens);
     }
     return QUASH_OK;
 }
@@ -189,8 +187,7 @@ quash_cache_bytes quash_cache_get_bytes(const quash_cache *cache) {
     bytes.key_codes = tiles * (int64_t)layout->values;
     bytes.value_codes = tiles * (int64_t)(layout->key_scales - layout->values);
     bytes.scales = tiles * (int64_t)(layout->bytes - layout->key_scales);
-    bytes.tables =
-        (int64_t)cache->size + cache->page_capacity * (int64_t)sizeof *cache->pages;
+    bytes.tables = (int64_t)cache->size + cache->page_capacity * (int64_t)sizeof *cache->pages;
     bytes.total = bytes.key_codes + bytes.value_codes + bytes.scales + bytes.tables;
     return bytes;
 }

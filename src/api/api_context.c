@@ -79,8 +79,7 @@ void quash_context_free(quash_context *context) {
 }
 
 size_t quash_context_describe(const quash_context *context, char *text, size_t size) {
-    const int length =
-        snprintf(text, size, "quash %s cpu=%s workers=%d", quash_version_string(),
-                 quash_cpu_level_name(context->level), (int)context->runner.workers);
+    const int length = snprintf(text, size, "quash %s cpu=%s workers=%d", quash_version_string(),
+                                quash_cpu_level_name(context->level), (int)context->runner.workers);
     return length > 0 ? (size_t)length : 0;
 }

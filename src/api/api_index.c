@@ -71,8 +71,8 @@ quash_status quash_index_search(const quash_index *index, const quash_array *que
     }
     const quash_context *const context = index->context;
     size_t size;
-    QUASH_TRY(quash_size_mul((size_t)n, (size_t)index->params.dim * sizeof(float), "the queries",
-                             &size));
+    QUASH_TRY(
+        quash_size_mul((size_t)n, (size_t)index->params.dim * sizeof(float), "the queries", &size));
     void *prepared;
     QUASH_TRY(quash_alloc(&context->allocator, size, "the queries", &prepared));
     quash_status status =
@@ -94,8 +94,7 @@ quash_index_bytes quash_index_get_bytes(const quash_index *index) {
     bytes.raw = index->frozen ? 0 : index->count * raw_row;
     bytes.spare = index->block_count * (int64_t)index->layout.bytes - bytes.codes +
                   index->raw_capacity * raw_row - bytes.raw;
-    bytes.tables =
-        (int64_t)index->size + index->block_capacity * (int64_t)sizeof *index->blocks;
+    bytes.tables = (int64_t)index->size + index->block_capacity * (int64_t)sizeof *index->blocks;
     bytes.total = bytes.codes + bytes.raw + bytes.spare + bytes.tables;
     return bytes;
 }

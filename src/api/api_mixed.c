@@ -41,8 +41,8 @@ static void choose_largest(double *energy, int64_t dim, int32_t count, int32_t *
     }
 }
 
-quash_status quash_outlier_channels(quash_context *context, const quash_array *rows,
-                                    int32_t count, int32_t *channels) {
+quash_status quash_outlier_channels(quash_context *context, const quash_array *rows, int32_t count,
+                                    int32_t *channels) {
     if (context == NULL) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "context is NULL");
     }
@@ -69,8 +69,8 @@ quash_status quash_outlier_channels(quash_context *context, const quash_array *r
 static quash_status check_outliers(const quash_mixed_params *params) {
     QUASH_TRY(quash_check_pointer("outliers", params->outliers, params->outlier_count));
     for (int32_t i = 0; i < params->outlier_count; i++) {
-        QUASH_TRY(quash_check_range("outliers: a channel", params->outliers[i], 0,
-                                    params->dim - 1));
+        QUASH_TRY(
+            quash_check_range("outliers: a channel", params->outliers[i], 0, params->dim - 1));
         for (int32_t j = 0; j < i; j++) {
             if (params->outliers[i] == params->outliers[j]) {
                 return quash_fail(QUASH_ERROR_ARGUMENT, "outliers: channel %d appears twice",
@@ -86,8 +86,8 @@ static quash_status check_params(const quash_mixed_params *params) {
     QUASH_TRY(quash_check_range("dim", params->dim, 1,
                                 params->product ? QUASH_PRODUCT_DIM_MAX : QUASH_DIM_MAX));
     QUASH_TRY(quash_check_range("regular_bits", params->regular_bits, 1, most_bits));
-    QUASH_TRY(quash_check_range("outlier_bits", params->outlier_bits, params->regular_bits,
-                                most_bits));
+    QUASH_TRY(
+        quash_check_range("outlier_bits", params->outlier_bits, params->regular_bits, most_bits));
     QUASH_TRY(quash_check_range("outlier_count", params->outlier_count, 0, params->dim));
     QUASH_TRY(quash_check_range("scale_policy", params->scale_policy, QUASH_SCALE_LEAST_SQUARES,
                                 QUASH_SCALE_RAW_NORM));
@@ -136,8 +136,7 @@ static quash_status check_codes(const quash_mixed *mixed, const quash_array *cod
                 if (values[channel] >> bits[g] != 0) {
                     return quash_fail(QUASH_ERROR_ARGUMENT,
                                       "codes: %u in row %lld, column %d, expected below %d",
-                                      values[channel], (long long)row, (int)channel,
-                                      1 << bits[g]);
+                                      values[channel], (long long)row, (int)channel, 1 << bits[g]);
                 }
             }
         }
@@ -179,7 +178,9 @@ quash_status quash_mixed_product_encode(const quash_mixed *mixed, const quash_ar
     QUASH_TRY(quash_check_bytes_output(codes, "codes", rows->shape[0], dim));
     QUASH_TRY(quash_check_bytes_output(signs, "signs", rows->shape[0], dim));
     QUASH_TRY(quash_check_pointer("norms", norms, rows->shape[0]));
-    const struct quash_mixed_arrays arrays = { .rows = rows, .codes = codes, .signs = signs,
+    const struct quash_mixed_arrays arrays = { .rows = rows,
+                                               .codes = codes,
+                                               .signs = signs,
                                                .scales = norms,
                                                .residual_norms = residual_norms };
     return quash_mixed_run(mixed, QUASH_MIXED_PRODUCT_ENCODE, &arrays);
@@ -202,15 +203,17 @@ quash_status quash_mixed_product_dot(const quash_mixed *mixed, const quash_array
         QUASH_TRY(quash_check_scales("residual_norms", residual_norms, 2 * n));
     }
     QUASH_TRY(quash_check_pointer("dots", dots, n));
-    const struct quash_mixed_arrays arrays = { .rows = queries, .codes = codes, .signs = signs,
+    const struct quash_mixed_arrays arrays = { .rows = queries,
+                                               .codes = codes,
+                                               .signs = signs,
                                                .scales_in = norms,
                                                .residual_norms_in = residual_norms,
                                                .dots = dots };
     return quash_mixed_run(mixed, QUASH_MIXED_PRODUCT_DOT, &arrays);
 }
 
-quash_status quash_mixed_rotate(const quash_mixed *mixed, int32_t inverse,
-                                const quash_array *rows, const quash_array *out) {
+quash_status quash_mixed_rotate(const quash_mixed *mixed, int32_t inverse, const quash_array *rows,
+                                const quash_array *out) {
     QUASH_TRY(quash_check_rows(mixed->context, rows, "rows", -1, mixed->params.dim));
     const int64_t expected[2] = { rows->shape[0], mixed->params.dim };
     QUASH_TRY(quash_array_check_output(out, "out", 2, expected));

@@ -23,8 +23,8 @@ void quash_product_free(quash_product *product) {
 }
 
 quash_status quash_product_encode(const quash_product *product, const quash_array *rows,
-                                  const quash_array *codes, const quash_array *signs,
-                                  float *norms, float *residual_norms) {
+                                  const quash_array *codes, const quash_array *signs, float *norms,
+                                  float *residual_norms) {
     const int64_t dim = product->params.dim;
     QUASH_TRY(quash_check_rows(product->context, rows, "rows", -1, dim));
     const int64_t n = rows->shape[0];

@@ -33,8 +33,7 @@ size_t quash_dtype_bytes(int32_t dtype) {
 }
 
 quash_status quash_array_check(const quash_array *array, const char *name,
-                               enum quash_dtype_set dtypes, int32_t ndim,
-                               const int64_t *expected) {
+                               enum quash_dtype_set dtypes, int32_t ndim, const int64_t *expected) {
     if (array == NULL) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s is NULL", name);
     }
@@ -43,8 +42,8 @@ quash_status quash_array_check(const quash_array *array, const char *name,
                           (int)array->dtype);
     }
     if (dtypes == QUASH_FLOATS && array->dtype > QUASH_BF16) {
-        return quash_fail(QUASH_ERROR_ARGUMENT, "%s has an integer dtype, expected F32, F16 or BF16",
-                          name);
+        return quash_fail(QUASH_ERROR_ARGUMENT,
+                          "%s has an integer dtype, expected F32, F16 or BF16", name);
     }
     if (array->ndim != ndim) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s has %d dimensions, expected %d", name,
@@ -54,8 +53,9 @@ quash_status quash_array_check(const quash_array *array, const char *name,
     for (int32_t i = 0; i < ndim; i++) {
         const int64_t size = array->shape[i];
         if (expected[i] >= 0 && size != expected[i]) {
-            return quash_fail(QUASH_ERROR_ARGUMENT, "%s has size %lld in dimension %d, expected %lld",
-                              name, (long long)size, (int)i, (long long)expected[i]);
+            return quash_fail(QUASH_ERROR_ARGUMENT,
+                              "%s has size %lld in dimension %d, expected %lld", name,
+                              (long long)size, (int)i, (long long)expected[i]);
         }
         if (size < 0) {
             return quash_fail(QUASH_ERROR_ARGUMENT, "%s has size %lld in dimension %d", name,
@@ -78,8 +78,9 @@ quash_status quash_array_check(const quash_array *array, const char *name,
         }
     }
     if (array->shape[ndim - 1] > 1 && array->stride[ndim - 1] != 1) {
-        return quash_fail(QUASH_ERROR_ARGUMENT, "%s has stride %lld in its last dimension, expected 1",
-                          name, (long long)array->stride[ndim - 1]);
+        return quash_fail(QUASH_ERROR_ARGUMENT,
+                          "%s has stride %lld in its last dimension, expected 1", name,
+                          (long long)array->stride[ndim - 1]);
     }
     return QUASH_OK;
 }

@@ -16,15 +16,14 @@ static void init_task(void *state, int64_t index, int32_t worker) {
     uint8_t *const signs = (uint8_t *)codec + quash_round_up(sizeof *codec, QUASH_ALIGNMENT);
     quash_rotation_init(&codec->rotation, (size_t)params->dim, params->rotation_rounds,
                         params->seed, signs);
-    quash_quantizer_init(&codec->quantizer, codec->context->kernels, &codec->rotation,
-                         params->bits, params->scale_policy, params->search_level);
+    quash_quantizer_init(&codec->quantizer, codec->context->kernels, &codec->rotation, params->bits,
+                         params->scale_policy, params->search_level);
 }
 
 quash_status quash_codec_make(quash_codec **out, const quash_context *context,
                               const quash_codec_params *params) {
-    const size_t size =
-        quash_round_up(sizeof(quash_codec), QUASH_ALIGNMENT) +
-        quash_rotation_sign_bytes((size_t)params->dim, params->rotation_rounds);
+    const size_t size = quash_round_up(sizeof(quash_codec), QUASH_ALIGNMENT) +
+                        quash_rotation_sign_bytes((size_t)params->dim, params->rotation_rounds);
     void *memory;
     QUASH_TRY(quash_alloc(&context->allocator, size, "the codec", &memory));
     quash_codec *const codec = memory;

@@ -92,9 +92,8 @@ static double improve(const struct coordinate *c, int32_t half, double *levels, 
     *error = 0.0;
     for (int32_t i = 0; i < half; i++) {
         const double level = levels[i];
-        const struct moments high = i + 1 < half
-                                        ? below_value(c, 0.5 * (level + levels[i + 1]))
-                                        : c->below[GRID];
+        const struct moments high =
+            i + 1 < half ? below_value(c, 0.5 * (level + levels[i + 1])) : c->below[GRID];
         const double mass = high.mass - low.mass;
         const double first = high.first - low.first;
         *error += (high.second - low.second) - 2.0 * level * first + level * level * mass;

@@ -6,8 +6,8 @@
 #include <math.h>
 
 void quash_quantizer_init(struct quash_quantizer *quantizer, const struct quash_kernels *kernels,
-                          const struct quash_rotation *rotation, int32_t bits,
-                          int32_t scale_policy, int32_t search_level) {
+                          const struct quash_rotation *rotation, int32_t bits, int32_t scale_policy,
+                          int32_t search_level) {
     quantizer->kernels = kernels;
     quantizer->rotation = rotation;
     quantizer->codebook = quash_codebook_for(bits);

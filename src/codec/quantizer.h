@@ -33,8 +33,8 @@ static inline float quash_scaling_power(float magnitude) {
 
 /* The rotation is borrowed. */
 void quash_quantizer_init(struct quash_quantizer *quantizer, const struct quash_kernels *kernels,
-                          const struct quash_rotation *rotation, int32_t bits,
-                          int32_t scale_policy, int32_t search_level);
+                          const struct quash_rotation *rotation, int32_t bits, int32_t scale_policy,
+                          int32_t search_level);
 
 /* What encoding of one vector needs: 2 * dim bytes of codes beside the vector itself. */
 struct quash_encoded {

@@ -65,8 +65,8 @@ void quash_rotation_apply(const struct quash_rotation *rotation,
     }
 }
 
-void quash_rotation_undo(const struct quash_rotation *rotation,
-                         const struct quash_kernels *kernels, float *x) {
+void quash_rotation_undo(const struct quash_rotation *rotation, const struct quash_kernels *kernels,
+                         float *x) {
     for (int32_t step = rotation->steps - 1; step >= 0; step--) {
         if (butterfly_follows(rotation, step)) {
             kernels->half_butterfly(x, rotation->dim);

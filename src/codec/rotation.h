@@ -18,7 +18,7 @@ struct quash_rotation {
     size_t width; /* of a window: the largest power of two <= dim */
     float factor; /* 1/sqrt(width) */
     int32_t steps;
-    size_t sign_bytes; /* of one step: whole 64-bit words */
+    size_t sign_bytes;    /* of one step: whole 64-bit words */
     const uint8_t *signs; /* [steps][sign_bytes] */
 };
 
@@ -32,7 +32,7 @@ void quash_rotation_init(struct quash_rotation *rotation, size_t dim, int32_t ro
 /* x has dim numbers; in place. Exact zone. */
 void quash_rotation_apply(const struct quash_rotation *rotation,
                           const struct quash_kernels *kernels, float *x);
-void quash_rotation_undo(const struct quash_rotation *rotation,
-                         const struct quash_kernels *kernels, float *x);
+void quash_rotation_undo(const struct quash_rotation *rotation, const struct quash_kernels *kernels,
+                         float *x);
 
 #endif

@@ -54,8 +54,8 @@ static inline struct quash_tile_place quash_tile_key_place(const struct quash_ti
                                       token % QUASH_UNIT_LANES, dim % QUASH_UNIT_ELEMENTS };
 }
 
-static inline struct quash_tile_place
-quash_tile_value_place(const struct quash_tile_layout *layout, size_t token, size_t dim) {
+static inline struct quash_tile_place quash_tile_value_place(const struct quash_tile_layout *layout,
+                                                             size_t token, size_t dim) {
     const size_t unit = dim / QUASH_UNIT_LANES * (QUASH_TILE_TOKENS / QUASH_UNIT_ELEMENTS) +
                         token / QUASH_UNIT_ELEMENTS;
     return (struct quash_tile_place){ unit * quash_unit_bytes(layout->value_bits),

@@ -20,8 +20,8 @@ struct append_job {
     struct quash_first_failure overflow; /* head * n + token whose scale does not fit */
 };
 
-static void put_keys(const struct quash_tile_layout *layout, uint8_t *tile, size_t slot,
-                     size_t dim, const uint8_t *codes, uint16_t scale) {
+static void put_keys(const struct quash_tile_layout *layout, uint8_t *tile, size_t slot, size_t dim,
+                     const uint8_t *codes, uint16_t scale) {
     for (size_t i = 0; i < dim; i++) {
         const struct quash_tile_place at = quash_tile_key_place(layout, slot, i);
         quash_unit_put(tile + at.offset, layout->key_bits, at.lane, at.element, codes[i]);
@@ -41,8 +41,8 @@ static void put_values(const struct quash_tile_layout *layout, uint8_t *tile, si
 
 /* Encodes one vector of the caller; *scale is binary16, infinite when it does not fit. */
 static const uint8_t *encode(const struct quash_quantizer *quantizer, const quash_array *rows,
-                             int64_t head, int64_t token, const struct quash_vector_scratch *scratch,
-                             uint16_t *scale) {
+                             int64_t head, int64_t token,
+                             const struct quash_vector_scratch *scratch, uint16_t *scale) {
     quantizer->kernels->load[rows->dtype](quash_array_row(rows, head, token),
                                           quantizer->rotation->dim, scratch->row);
     const struct quash_encoded encoded = quash_vector_scratch_encode(scratch, quantizer);
@@ -115,8 +115,7 @@ quash_status quash_cpu_append(const struct quash_tiles *tiles, const quash_array
     job.first_page = tiles->tokens / QUASH_TILE_TOKENS;
     job.pages = (tiles->tokens + n - 1) / QUASH_TILE_TOKENS - job.first_page + 1;
     quash_first_failure_init(&job.overflow);
-    QUASH_TRY(quash_scratch_take(context,
-                                 quash_vector_scratch_bytes(tiles->keys->rotation->dim),
+    QUASH_TRY(quash_scratch_take(context, quash_vector_scratch_bytes(tiles->keys->rotation->dim),
                                  "the scratch of append", &job.scratch));
     quash_run(&context->runner, append_task, &job, job.pages * tiles->kv_heads);
     const int64_t failed = quash_first_failure_get(&job.overflow);

@@ -24,7 +24,7 @@ struct attend_job {
     int64_t q_len;
     int64_t chunks; /* tasks per KV head */
     unsigned char *workspace;
-    size_t workspace_bytes;             /* per worker */
+    size_t workspace_bytes;              /* per worker */
     struct quash_first_failure overflow; /* query head * q_len + position */
 };
 
@@ -73,11 +73,10 @@ static void load_rows(const struct attend_job *job, int64_t kv_head, int64_t fir
         const int64_t position = row % job->q_len;
         float *const q = rows->q + r * key_dims;
         kernels->load[job->queries->dtype](
-            quash_array_row(job->queries, head_of_row(job, kv_head, row), position),
-            rotation->dim, q);
+            quash_array_row(job->queries, head_of_row(job, kv_head, row), position), rotation->dim,
+            q);
         quash_rotation_apply(rotation, kernels, q);
-        rows->visible[r] =
-            job->causal ? tiles->tokens - job->q_len + position + 1 : tiles->tokens;
+        rows->visible[r] = job->causal ? tiles->tokens - job->q_len + position + 1 : tiles->tokens;
         rows->largest[r] = -INFINITY;
         rows->sum[r] = 0.0;
     }
@@ -128,10 +127,9 @@ static void attend_tile(const struct attend_job *job, int64_t kv_head, int64_t p
     float key_scales[QUASH_TILE_TOKENS];
     float value_scales[QUASH_TILE_TOKENS];
     for (size_t t = 0; t < QUASH_TILE_TOKENS; t++) {
-        key_scales[t] = half_at(tile + layout->key_scales, t) *
-                        (tiles->keys->codebook->step * rows->scale);
-        value_scales[t] =
-            half_at(tile + layout->value_scales, t) * tiles->values->codebook->step;
+        key_scales[t] =
+            half_at(tile + layout->key_scales, t) * (tiles->keys->codebook->step * rows->scale);
+        value_scales[t] = half_at(tile + layout->value_scales, t) * tiles->values->codebook->step;
     }
     kernels->tile_scores[layout->key_bits - 2](tiles->keys->codebook->values, tile,
                                                layout->key_dims, rows->q, layout->key_dims,
@@ -201,8 +199,13 @@ static void attend_task(void *state, int64_t index, int32_t worker) {
 quash_status quash_cpu_attend(const struct quash_tiles *tiles, float scale, int causal,
                               const quash_array *queries, const quash_array *out,
                               const quash_array *lse, void *workspace) {
-    struct attend_job job = { .tiles = tiles, .queries = queries, .out = out, .lse = lse,
-                              .scale = scale, .causal = causal, .workspace = workspace };
+    struct attend_job job = { .tiles = tiles,
+                              .queries = queries,
+                              .out = out,
+                              .lse = lse,
+                              .scale = scale,
+                              .causal = causal,
+                              .workspace = workspace };
     job.group = queries->shape[0] / tiles->kv_heads;
     job.q_len = queries->shape[1];
     job.chunks = (job.group * job.q_len + QUASH_TILE_ROWS_MAX - 1) / QUASH_TILE_ROWS_MAX;

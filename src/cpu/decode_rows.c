@@ -62,9 +62,8 @@ static quash_status run(struct decode_job *job) {
 /* Stored bytes are not trusted: a scale must be finite and not negative. */
 static quash_status check_scales(const quash_codec *codec, const uint8_t *codes, int64_t rows) {
     for (int64_t row = 0; row < rows; row++) {
-        const float scale =
-            quash_row_get_scale(codes + (size_t)row * quash_codec_bytes_per_row(codec),
-                                codec->params.scale_dtype);
+        const float scale = quash_row_get_scale(
+            codes + (size_t)row * quash_codec_bytes_per_row(codec), codec->params.scale_dtype);
         if (!quash_is_scale(scale)) {
             return quash_fail(QUASH_ERROR_FORMAT, "codes: row %lld has the scale %g",
                               (long long)row, (double)scale);

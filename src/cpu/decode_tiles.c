@@ -31,11 +31,13 @@ static void decode_task(void *state, int64_t index, int32_t worker) {
     for (size_t i = 0; i < dim; i++) {
         const struct quash_tile_place at = job->key ? quash_tile_key_place(layout, slot, i)
                                                     : quash_tile_value_place(layout, slot, i);
-        scratch.codes_a[i] = (uint8_t)quash_unit_get(tile + (job->key ? 0 : layout->values) + at.offset,
-                                           quantizer->codebook->bits, at.lane, at.element);
+        scratch.codes_a[i] =
+            (uint8_t)quash_unit_get(tile + (job->key ? 0 : layout->values) + at.offset,
+                                    quantizer->codebook->bits, at.lane, at.element);
     }
     uint16_t half;
-    memcpy(&half, tile + (job->key ? layout->key_scales : layout->value_scales) + slot * sizeof half,
+    memcpy(&half,
+           tile + (job->key ? layout->key_scales : layout->value_scales) + slot * sizeof half,
            sizeof half);
     quash_quantizer_decode(quantizer, scratch.codes_a, quash_f16_to_f32(half), scratch.row);
     quantizer->kernels->store[job->out->dtype](scratch.row, dim,
@@ -46,8 +48,7 @@ quash_status quash_cpu_decode_tiles(const struct quash_tiles *tiles, int key, in
                                     const quash_array *out) {
     const quash_context *const context = tiles->context;
     struct decode_job job = { .tiles = tiles, .key = key, .first = first, .out = out };
-    QUASH_TRY(quash_scratch_take(context,
-                                 quash_vector_scratch_bytes(tiles->keys->rotation->dim),
+    QUASH_TRY(quash_scratch_take(context, quash_vector_scratch_bytes(tiles->keys->rotation->dim),
                                  "the scratch of decoding", &job.scratch));
     quash_run(&context->runner, decode_task, &job, tiles->kv_heads * out->shape[1]);
     quash_scratch_give(context, &job.scratch);

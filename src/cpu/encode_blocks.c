@@ -21,15 +21,15 @@ struct encode_job {
 static float addend_of(const struct quash_blocks *blocks, const float *difference) {
     double sum = 0.0;
     for (size_t i = 0; i < blocks->dim; i++) {
-        const double other = blocks->metric == QUASH_METRIC_L2 ? (double)difference[i]
-                                                               : (double)blocks->centre[i];
+        const double other =
+            blocks->metric == QUASH_METRIC_L2 ? (double)difference[i] : (double)blocks->centre[i];
         sum += other * (double)difference[i];
     }
     return (float)sum;
 }
 
 static void encode_one(const struct quash_blocks *blocks, const float *row, int64_t place,
-                      const struct quash_vector_scratch *scratch) {
+                       const struct quash_vector_scratch *scratch) {
     const struct quash_block_layout *const layout = blocks->layout;
     const struct quash_quantizer *const quantizer = blocks->quantizer;
     uint8_t *const block = blocks->blocks[place / QUASH_BLOCK_ROWS];
@@ -69,8 +69,7 @@ quash_status quash_cpu_encode_blocks(const struct quash_blocks *blocks, const fl
     struct encode_job job = { .blocks = blocks, .rows = rows, .n = n };
     QUASH_TRY(quash_scratch_take(context, quash_vector_scratch_bytes(blocks->layout->dims),
                                  "the scratch of encoding", &job.scratch));
-    quash_run(&context->runner, encode_task, &job,
-              quash_row_tasks(n));
+    quash_run(&context->runner, encode_task, &job, quash_row_tasks(n));
     quash_scratch_give(context, &job.scratch);
     return QUASH_OK;
 }

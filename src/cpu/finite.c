@@ -24,19 +24,14 @@ static int is_finite_element(const quash_array *array, const void *row, int64_t 
     case QUASH_F32:
         memcpy(&bits, bytes + column * 4, 4);
         return (bits & 0x7F800000u) != 0x7F800000u;
-    case QUASH_F16:
-        memcpy(&bits, bytes + column * 2, 2);
-        return (bits & 0x7C00u) != 0x7C00u;
-    case QUASH_BF16:
-        memcpy(&bits, bytes + column * 2, 2);
-        return (bits & 0x7F80u) != 0x7F80u;
+    case QUASH_F16: memcpy(&bits, bytes + column * 2, 2); return (bits & 0x7C00u) != 0x7C00u;
+    case QUASH_BF16: memcpy(&bits, bytes + column * 2, 2); return (bits & 0x7F80u) != 0x7F80u;
     default: return 1;
     }
 }
 
 static int64_t bad_column(const struct find_job *job, int64_t row) {
-    const void *const start =
-        quash_array_row(job->array, row / job->middle, row % job->middle);
+    const void *const start = quash_array_row(job->array, row / job->middle, row % job->middle);
     for (int64_t c = 0; c < job->columns; c++) {
         if (!is_finite_element(job->array, start, c)) {
             return c;
@@ -62,8 +57,9 @@ static void find_task(void *state, int64_t index, int32_t worker) {
 int quash_cpu_find_nonfinite(const quash_context *context, const quash_array *array,
                              int64_t position[3]) {
     const int64_t middle = array->ndim > 2 ? array->shape[1] : 1;
-    struct find_job job = { array, array->shape[0] * middle, middle,
-                            array->shape[array->ndim - 1], { 0 } };
+    struct find_job job = {
+        array, array->shape[0] * middle, middle, array->shape[array->ndim - 1], { 0 }
+    };
     quash_first_failure_init(&job.first);
     const int64_t tasks = quash_row_tasks(job.rows);
     quash_run(&context->runner, find_task, &job, tasks);

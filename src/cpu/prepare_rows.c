@@ -42,8 +42,7 @@ static void prepare_task(void *state, int64_t index, int32_t worker) {
         if (job->normalise && !normalise_row(job->kernels, row, job->dim)) {
             quash_first_failure_note(&job->zero, i);
         }
-        if (!job->normalise &&
-            job->kernels->sum_squares(row, job->dim) > QUASH_ROW_SQUARES_MAX) {
+        if (!job->normalise && job->kernels->sum_squares(row, job->dim) > QUASH_ROW_SQUARES_MAX) {
             quash_first_failure_note(&job->too_long, i);
         }
     }
@@ -51,13 +50,14 @@ static void prepare_task(void *state, int64_t index, int32_t worker) {
 
 quash_status quash_cpu_prepare_rows(const quash_context *context, int32_t metric,
                                     const quash_array *rows, const char *name, float *out) {
-    struct prepare_job job = { .kernels = context->kernels, .rows = rows,
+    struct prepare_job job = { .kernels = context->kernels,
+                               .rows = rows,
                                .dim = (size_t)rows->shape[1],
-                               .normalise = metric == QUASH_METRIC_COSINE, .out = out };
+                               .normalise = metric == QUASH_METRIC_COSINE,
+                               .out = out };
     quash_first_failure_init(&job.zero);
     quash_first_failure_init(&job.too_long);
-    quash_run(&context->runner, prepare_task, &job,
-              quash_row_tasks(rows->shape[0]));
+    quash_run(&context->runner, prepare_task, &job, quash_row_tasks(rows->shape[0]));
     const int64_t zero = quash_first_failure_get(&job.zero);
     if (zero >= 0) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s: row %lld is zero and has no cosine", name,

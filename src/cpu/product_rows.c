@@ -94,8 +94,7 @@ static void encode_task(void *state, int64_t index, int32_t worker) {
         }
         job->out->norms[i] = norm;
         if (job->out->residual_norms != NULL) {
-            job->out->residual_norms[i] =
-                sqrtf(kernels->sum_squares(scratch.row, dim));
+            job->out->residual_norms[i] = sqrtf(kernels->sum_squares(scratch.row, dim));
         }
         if (!isfinite(norm)) {
             quash_first_failure_note(&job->overflow, i);
@@ -134,11 +133,9 @@ static float estimate(const struct product_job *job, int64_t i,
         levels += scratch->row[k] * quash_product_level(product, codes[k]);
         sketch += signs[k] != 0 ? scratch->projected[k] : -scratch->projected[k];
     }
-    const float residual = job->in->residual_norms != NULL
-                               ? job->in->residual_norms[i]
-                               : product->expected_residual;
-    return job->in->norms[i] *
-           (levels + product->sign_weight * residual * sketch);
+    const float residual =
+        job->in->residual_norms != NULL ? job->in->residual_norms[i] : product->expected_residual;
+    return job->in->norms[i] * (levels + product->sign_weight * residual * sketch);
 }
 
 static void dot_task(void *state, int64_t index, int32_t worker) {
@@ -165,11 +162,10 @@ static void dot_task(void *state, int64_t index, int32_t worker) {
 }
 
 quash_status quash_cpu_product_dot(const quash_product *product,
-                                   const struct quash_product_input *in,
-                                   const quash_array *queries, float *dots) {
+                                   const struct quash_product_input *in, const quash_array *queries,
+                                   float *dots) {
     const quash_context *const context = product->context;
-    struct product_job job = { .product = product, .rows = queries, .in = in,
-                               .dots = dots };
+    struct product_job job = { .product = product, .rows = queries, .in = in, .dots = dots };
     struct quash_arena size = { NULL, 0 };
     (void)carve(&size, product->rotation.dim);
     QUASH_TRY(quash_scratch_take(context, size.used, "the scratch of the estimate", &job.scratch));

@@ -27,7 +27,7 @@ quash_status quash_cpu_product_encode(const quash_product *product, const quash_
 
 /* dots[i] = estimate. Errors: MEMORY. */
 quash_status quash_cpu_product_dot(const quash_product *product,
-                                   const struct quash_product_input *in,
-                                   const quash_array *queries, float *dots);
+                                   const struct quash_product_input *in, const quash_array *queries,
+                                   float *dots);
 
 #endif

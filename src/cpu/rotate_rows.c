@@ -44,8 +44,11 @@ static void rotate_task(void *state, int64_t index, int32_t worker) {
 quash_status quash_cpu_rotate_rows(const quash_context *context,
                                    const struct quash_rotation *rotation, int inverse,
                                    const quash_array *rows, const quash_array *out) {
-    struct rotate_job job = { .kernels = context->kernels, .rotation = rotation,
-                              .inverse = inverse, .rows = rows, .out = out };
+    struct rotate_job job = { .kernels = context->kernels,
+                              .rotation = rotation,
+                              .inverse = inverse,
+                              .rows = rows,
+                              .out = out };
     QUASH_TRY(quash_scratch_take(context, quash_vector_scratch_bytes(rotation->dim),
                                  "the scratch of rotation", &job.scratch));
     quash_run(&context->runner, rotate_task, &job, quash_row_tasks(rows->shape[0]));

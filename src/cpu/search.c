@@ -45,8 +45,8 @@ static struct search_scratch carve(struct quash_arena *arena, const struct quash
 
 /* q - c to digits of [-127, 127], and what depends on the query alone. */
 static void prepare_query(const struct quash_blocks *blocks, const float *q,
-                         const struct search_scratch *scratch, int8_t *digits,
-                         struct query *query) {
+                          const struct search_scratch *scratch, int8_t *digits,
+                          struct query *query) {
     const struct quash_kernels *const kernels = blocks->quantizer->kernels;
     float *const r = scratch->difference;
     query->constant = 0.0;
@@ -86,9 +86,8 @@ static void scan_coded(const struct quash_blocks *blocks, const struct search_sc
             for (size_t j = 0; j < query_count; j++) {
                 const float t = queries[j].unit * (float)scratch->sums[r * query_count + j];
                 const float product = scales[r] * t;
-                const float key = blocks->metric == QUASH_METRIC_L2
-                                      ? 2.0f * product - addends[r]
-                                      : product + addends[r];
+                const float key = blocks->metric == QUASH_METRIC_L2 ? 2.0f * product - addends[r]
+                                                                    : product + addends[r];
                 quash_top_k_offer(&queries[j].top, key, first + (int64_t)r);
             }
         }
@@ -133,14 +132,14 @@ static void search_task(void *state, int64_t index, int32_t worker) {
     struct quash_arena arena = quash_scratch_arena(&job->scratch, worker);
     const struct search_scratch scratch = carve(&arena, blocks);
     const int64_t first = index * QUERIES_PER_TASK;
-    const size_t count = job->n - first < QUERIES_PER_TASK ? (size_t)(job->n - first)
-                                                           : (size_t)QUERIES_PER_TASK;
+    const size_t count =
+        job->n - first < QUERIES_PER_TASK ? (size_t)(job->n - first) : (size_t)QUERIES_PER_TASK;
     struct query queries[QUERIES_PER_TASK];
     for (size_t j = 0; j < count; j++) {
         const int64_t at = first + (int64_t)j;
         const float *const q = job->queries + (size_t)at * blocks->dim;
-        queries[j].top = (struct quash_top_k){ job->scores + at * job->k, job->ids + at * job->k,
-                                               job->k, 0 };
+        queries[j].top =
+            (struct quash_top_k){ job->scores + at * job->k, job->ids + at * job->k, job->k, 0 };
         if (blocks->centre == NULL) {
             scan_raw(blocks, q, &queries[j]);
         } else {
@@ -159,8 +158,9 @@ static void search_task(void *state, int64_t index, int32_t worker) {
 quash_status quash_cpu_search(const struct quash_blocks *blocks, const float *queries, int64_t n,
                               int64_t k, float *scores, int64_t *ids) {
     const quash_context *const context = blocks->context;
-    struct search_job job = { .blocks = blocks, .queries = queries, .n = n, .k = k,
-                              .scores = scores, .ids = ids };
+    struct search_job job = {
+        .blocks = blocks, .queries = queries, .n = n, .k = k, .scores = scores, .ids = ids
+    };
     struct quash_arena size = { NULL, 0 };
     (void)carve(&size, blocks);
     QUASH_TRY(quash_scratch_take(context, size.used, "the scratch of search", &job.scratch));

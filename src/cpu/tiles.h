@@ -40,8 +40,7 @@ size_t quash_cpu_attend_workspace(const quash_context *context,
 quash_status quash_cpu_decode_tiles(const struct quash_tiles *tiles, int key, int64_t first,
                                     const quash_array *out);
 
-static inline uint8_t *quash_tiles_at(const struct quash_tiles *tiles, int64_t page,
-                                      int64_t head) {
+static inline uint8_t *quash_tiles_at(const struct quash_tiles *tiles, int64_t page, int64_t head) {
     return tiles->pages[page] + (size_t)head * tiles->layout->bytes;
 }
 

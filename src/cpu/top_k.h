@@ -14,7 +14,8 @@ struct quash_top_k {
 };
 
 static inline int quash_top_k_worse(const struct quash_top_k *top, int64_t a, int64_t b) {
-    return top->keys[a] < top->keys[b] || (top->keys[a] == top->keys[b] && top->ids[a] > top->ids[b]);
+    return top->keys[a] < top->keys[b] ||
+           (top->keys[a] == top->keys[b] && top->ids[a] > top->ids[b]);
 }
 
 static inline void quash_top_k_swap(struct quash_top_k *top, int64_t a, int64_t b) {

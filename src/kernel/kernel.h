@@ -89,8 +89,7 @@ struct quash_kernels {
      * * integers[code of dim i of token t], for r < rows <= QUASH_TILE_ROWS_MAX. key_dims is the
      * head_dim rounded up to 32; q is zero beyond head_dim. */
     void (*tile_scores[3])(const int8_t *integers, const uint8_t *keys, size_t key_dims,
-                           const float *q, size_t dim_stride, size_t rows,
-                           float (*scores)[64]);
+                           const float *q, size_t dim_stride, size_t rows, float (*scores)[64]);
 
     /* out[r * dim_stride + i] += sum over t of weights[r][t] * integers[code of dim i of token t].
      * value_dims is the head_dim rounded up to 16. */
@@ -143,9 +142,9 @@ QUASH_DECLARE_SCAN_C(4);
 #define QUASH_DECLARE_TILE_C(bits)                                                                 \
     void quash_tile_scores_##bits##_c(const int8_t *integers, const uint8_t *keys,                 \
                                       size_t key_dims, const float *q, size_t dim_stride,          \
-                                      size_t rows, float (*scores)[64]);                           \
+                                      size_t rows, float(*scores)[64]);                            \
     void quash_tile_accumulate_##bits##_c(const int8_t *integers, const uint8_t *values,           \
-                                          size_t value_dims, const float (*weights)[64],           \
+                                          size_t value_dims, const float(*weights)[64],            \
                                           size_t rows, float *out, size_t dim_stride)
 QUASH_DECLARE_TILE_C(2);
 QUASH_DECLARE_TILE_C(3);

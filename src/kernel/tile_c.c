@@ -81,11 +81,11 @@ static inline void tile_accumulate(int32_t bits, const int8_t *integers, const u
 #define DEFINE_TILE_C(bits)                                                                        \
     void quash_tile_scores_##bits##_c(const int8_t *integers, const uint8_t *keys,                 \
                                       size_t key_dims, const float *q, size_t dim_stride,          \
-                                      size_t rows, float (*scores)[64]) {                          \
+                                      size_t rows, float(*scores)[64]) {                           \
         tile_scores(bits, integers, keys, key_dims, q, dim_stride, rows, scores);                  \
     }                                                                                              \
     void quash_tile_accumulate_##bits##_c(const int8_t *integers, const uint8_t *values,           \
-                                          size_t value_dims, const float (*weights)[64],           \
+                                          size_t value_dims, const float(*weights)[64],            \
                                           size_t rows, float *out, size_t dim_stride) {            \
         tile_accumulate(bits, integers, values, value_dims, weights, rows, out, dim_stride);       \
     }

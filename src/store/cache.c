@@ -88,7 +88,8 @@ static quash_status add_pages(quash_cache *cache, int64_t needed) {
     QUASH_TRY(grow_list(cache, needed));
     while (cache->page_count < needed) {
         void *page;
-        QUASH_TRY(quash_alloc(&cache->context->allocator, page_bytes(cache), "a cache page", &page));
+        QUASH_TRY(
+            quash_alloc(&cache->context->allocator, page_bytes(cache), "a cache page", &page));
         memset(page, 0, page_bytes(cache));
         cache->pages[cache->page_count++] = page;
     }
@@ -96,16 +97,16 @@ static quash_status add_pages(quash_cache *cache, int64_t needed) {
 }
 
 struct quash_tiles quash_cache_tiles(const quash_cache *cache) {
-    return (struct quash_tiles){ cache->context, &cache->layout, &cache->keys, &cache->values,
-                                 cache->params.kv_heads, cache->pages, cache->tokens };
+    return (struct quash_tiles){ cache->context, &cache->layout,         &cache->keys,
+                                 &cache->values, cache->params.kv_heads, cache->pages,
+                                 cache->tokens };
 }
 
 quash_status quash_cache_push(quash_cache *cache, const quash_array *keys,
                               const quash_array *values) {
     const int64_t tokens = cache->tokens + keys->shape[1];
     const int64_t pages_before = cache->page_count;
-    quash_status status =
-        add_pages(cache, (tokens + QUASH_TILE_TOKENS - 1) / QUASH_TILE_TOKENS);
+    quash_status status = add_pages(cache, (tokens + QUASH_TILE_TOKENS - 1) / QUASH_TILE_TOKENS);
     if (status == QUASH_OK) {
         const struct quash_tiles tiles = quash_cache_tiles(cache);
         status = quash_cpu_append(&tiles, keys, values);

@@ -30,8 +30,8 @@ static void init_task(void *state, int64_t i, int32_t worker) {
     const quash_index_params *const params = &index->params;
     uint8_t *const signs = (uint8_t *)index->centre + centre_bytes(params);
     quash_rotation_init(&index->rotation, (size_t)params->dim, 2, params->seed, signs);
-    quash_quantizer_init(&index->quantizer, index->context->kernels, &index->rotation,
-                         params->bits, QUASH_SCALE_UNBIASED, params->search_level);
+    quash_quantizer_init(&index->quantizer, index->context->kernels, &index->rotation, params->bits,
+                         QUASH_SCALE_UNBIASED, params->search_level);
 }
 
 quash_status quash_index_make(quash_index **out, const quash_context *context,
@@ -130,8 +130,8 @@ static quash_status add_blocks(quash_index *index, int64_t rows) {
     }
     while (index->block_count < needed) {
         void *block;
-        QUASH_TRY(quash_alloc(&index->context->allocator, index->layout.bytes, "an index block",
-                              &block));
+        QUASH_TRY(
+            quash_alloc(&index->context->allocator, index->layout.bytes, "an index block", &block));
         memset(block, 0, index->layout.bytes);
         index->blocks[index->block_count++] = block;
     }

@@ -89,8 +89,8 @@ void quash_mixed_destroy(quash_mixed *mixed) {
 struct piece {
     int64_t first;
     int64_t rows;
-    float *full;   /* [dim]: one row of all channels */
-    float *dense;  /* [rows][count] */
+    float *full;  /* [dim]: one row of all channels */
+    float *dense; /* [rows][count] */
     uint8_t *codes;
     uint8_t *signs;
     float *scales; /* [rows], then residual norms and dots */
@@ -233,10 +233,9 @@ static quash_status rotate_group(const quash_mixed *mixed, int g, int inverse,
     const struct quash_channel_group *const group = &mixed->groups[g];
     const struct views v = views_of(piece, group);
     gather_rows(mixed, group, arrays->rows, piece);
-    QUASH_TRY(quash_cpu_rotate_rows(mixed->context,
-                                    group->codec != NULL ? &group->codec->rotation
-                                                         : &group->product->rotation,
-                                    inverse, &v.dense, &v.dense));
+    QUASH_TRY(quash_cpu_rotate_rows(
+        mixed->context, group->codec != NULL ? &group->codec->rotation : &group->product->rotation,
+        inverse, &v.dense, &v.dense));
     scatter_rows(mixed, group, arrays->out, piece);
     return QUASH_OK;
 }

@@ -103,8 +103,7 @@ quash_status quash_rows_header_read(const void *header, size_t header_bytes,
     QUASH_TRY(check_field("dim", get_u32(in + 12), 1, QUASH_DIM_MAX));
     QUASH_TRY(check_field("bits", in[16], 1, 4));
     QUASH_TRY(check_field("scale_dtype", in[17], QUASH_F32, QUASH_F16));
-    QUASH_TRY(check_field("scale_policy", in[18], QUASH_SCALE_LEAST_SQUARES,
-                          QUASH_SCALE_RAW_NORM));
+    QUASH_TRY(check_field("scale_policy", in[18], QUASH_SCALE_LEAST_SQUARES, QUASH_SCALE_RAW_NORM));
     QUASH_TRY(check_field("search_level", in[19], 0, 2));
     QUASH_TRY(check_field("rotation_rounds", in[20], 1, 2));
     QUASH_TRY(check_zeros(in, 21, 24));
@@ -117,10 +116,9 @@ quash_status quash_rows_header_read(const void *header, size_t header_bytes,
     read.search_level = in[19];
     read.rotation_rounds = in[20];
     read.seed = get_u64(in + 24);
-    const size_t row_bytes = (read.scale_dtype == QUASH_F16 ? 2u : 4u) +
-                             quash_packed_bytes((size_t)read.dim, read.bits);
-    QUASH_TRY(check_field("row_bytes", get_u32(in + 40), (uint32_t)row_bytes,
-                          (uint32_t)row_bytes));
+    const size_t row_bytes =
+        (read.scale_dtype == QUASH_F16 ? 2u : 4u) + quash_packed_bytes((size_t)read.dim, read.bits);
+    QUASH_TRY(check_field("row_bytes", get_u32(in + 40), (uint32_t)row_bytes, (uint32_t)row_bytes));
     const uint64_t count = get_u64(in + 32);
     if (count > (uint64_t)INT64_MAX / 2 / row_bytes) {
         return quash_fail(QUASH_ERROR_FORMAT, "rows file: %llu rows, more than a file can hold",

@@ -12,7 +12,7 @@ static quash_context *context;
 static float rows[ROWS * DIM];
 static float decoded[ROWS * DIM];
 
-static const int32_t planted[OUTLIERS] = { 0,  3,  4,  17, 31, 32, 40,  41,
+static const int32_t planted[OUTLIERS] = { 0,  3,  4,  17, 31,  32,  40,  41,
                                            64, 71, 85, 99, 100, 101, 126, 127 };
 
 /* Gaussian rows; the planted channels ten times as large. */
@@ -35,8 +35,7 @@ static double uniform_error(int32_t bits, int32_t policy, int32_t search_level) 
     quash_codec *const codec = test_codec(context, &params);
     test_round_trip(codec, rows, ROWS, decoded);
     quash_codec_free(codec);
-    return test_squared_error(rows, decoded, COUNT_OF(rows)) /
-           test_dot(rows, rows, COUNT_OF(rows));
+    return test_squared_error(rows, decoded, COUNT_OF(rows)) / test_dot(rows, rows, COUNT_OF(rows));
 }
 
 static double mixed_error(const quash_mixed_params *params) {
@@ -49,8 +48,7 @@ static double mixed_error(const quash_mixed_params *params) {
     CHECK_EQ(quash_mixed_decode(mixed, &codes, c.norms, &out), QUASH_OK);
     test_codes_free(&c);
     quash_mixed_free(mixed);
-    return test_squared_error(rows, decoded, COUNT_OF(rows)) /
-           test_dot(rows, rows, COUNT_OF(rows));
+    return test_squared_error(rows, decoded, COUNT_OF(rows)) / test_dot(rows, rows, COUNT_OF(rows));
 }
 
 static const struct rate {
@@ -197,9 +195,9 @@ static double estimate(const quash_mixed *mixed, const struct pair *pair, double
     CHECK_EQ(quash_mixed_rotate(mixed, 0, &x, &rotated_x), QUASH_OK);
     CHECK_EQ(quash_mixed_product_encode(mixed, &x, &codes, &signs, c.norms, c.residual_norms),
              QUASH_OK);
-    CHECK_EQ(quash_mixed_product_dot(mixed, &codes, &signs, c.norms, c.residual_norms, &rotated_q,
-                                     &dot),
-             QUASH_OK);
+    CHECK_EQ(
+        quash_mixed_product_dot(mixed, &codes, &signs, c.norms, c.residual_norms, &rotated_q, &dot),
+        QUASH_OK);
     *variance = 0.0;
     for (int g = 0; g < 2; g++) {
         const struct quash_channel_group *const group = &mixed->groups[g];

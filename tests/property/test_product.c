@@ -65,8 +65,7 @@ struct vectors {
     float x[PAIRS * DIM_MAX];
 };
 
-static const char *const pair_names[PAIRS] = { "independent, times 1e20", "cosine .9",
-                                              "one-hot" };
+static const char *const pair_names[PAIRS] = { "independent, times 1e20", "cosine .9", "one-hot" };
 
 static void make_vectors(struct vectors *v, size_t dim) {
     struct test_rng rng = test_rng_start(100 + dim);
@@ -93,11 +92,11 @@ static void make_vectors(struct vectors *v, size_t dim) {
 struct statistics {
     struct test_mean error;
     struct test_mean square;
-    struct test_mean formula;   /* what the square should be, given the rotation */
-    struct test_mean null;      /* error without residual norms */
-    struct test_mean surprise;  /* the same, less the bias it should have */
-    struct test_mean residual;  /* |r| */
-    struct test_mean stretch;   /* (expected |r| / |r| - 1)^2 */
+    struct test_mean formula;  /* what the square should be, given the rotation */
+    struct test_mean null;     /* error without residual norms */
+    struct test_mean surprise; /* the same, less the bias it should have */
+    struct test_mean residual; /* |r| */
+    struct test_mean stretch;  /* (expected |r| / |r| - 1)^2 */
 };
 
 /* Cosine of query and row p, and of query and its residual; both of double precision. */
@@ -148,8 +147,8 @@ static void add_seed(const quash_product *product, const struct vectors *v, bool
 }
 
 struct worst {
-    double z;        /* of the mean error */
-    double variance; /* distance from the formula, in standard errors */
+    double z;         /* of the mean error */
+    double variance;  /* distance from the formula, in standard errors */
     double null_bias; /* without residual norms, of |r| */
 };
 
@@ -322,8 +321,8 @@ TEST(slope_is_one_by_the_projection) {
             const size_t at = r * DIM;
             const double exact = test_dot(x + at, queries + at, DIM);
             slope_add(&ours, (double)dots[r], exact);
-            slope_add(&broken,
-                      unprojected(rotated[1] + at, rotated[0] + at, c.codes + at, DIM, 2), exact);
+            slope_add(&broken, unprojected(rotated[1] + at, rotated[0] + at, c.codes + at, DIM, 2),
+                      exact);
         }
         quash_product_free(product);
     }

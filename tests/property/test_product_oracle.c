@@ -200,8 +200,9 @@ TEST(calls_may_be_split) {
     test_product_dot(b, &c, c.residual_norms, queries, 0, dots[1]);
     CHECK(memcmp(dots[0], dots[1], sizeof dots[0]) == 0);
     for (size_t r = 0; r < MANY; r++) {
-        const struct test_codes one = { 1, DIM, e.codes + r * DIM, e.signs + r * DIM, e.norms + r,
-                                        e.residual_norms + r };
+        const struct test_codes one = {
+            1, DIM, e.codes + r * DIM, e.signs + r * DIM, e.norms + r, e.residual_norms + r
+        };
         memset(one.codes, 0xFF, DIM);
         const quash_array row = test_floats(x + r * DIM, 1, DIM);
         const quash_array codes = test_bytes(one.codes, 1, DIM);
