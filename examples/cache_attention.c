@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cache_attention.c: a key/value cache at 3 bits: 500 tokens appended, one query of 8 heads over 2 KV
- * heads. Build: cc cache_attention.c $(pkg-config --cflags --libs quash) -lm */
+/* cache_attention.c: a key/value cache at 3 bits: 500 tokens appended, one query of 8 heads over 2
+ * KV heads. Build: cc cache_attention.c $(pkg-config --cflags --libs quash) -lm */
 #include <quash/quash.h>
 
 #include <math.h>

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { QUERIES = 64, ROWS_MIN = 64, NUMBERS = 1 << 19 };
+enum { QUERIES = 64, ROWS_MIN = 64, NUMBERS = 1 << 18 };
 
 struct theory_options {
     struct args_ints dims, bits;

@@ -3,7 +3,8 @@
  * Compiles alone as C11 and as C++17.
  *
  * Tokens are encoded as they are appended and never decoded again: a query is rotated once, scores
- * are dot products with the codes, the output is summed in the rotated domain and rotated back once.
+ * are dot products with the codes, the output is summed in the rotated domain and rotated back
+ * once.
  *
  *     quash_cache_params params = QUASH_CACHE_PARAMS_INIT;
  *     params.kv_heads = 8;
@@ -85,9 +86,9 @@ typedef struct quash_attend_params {
  *                 lse = log(exp(lse1) + exp(lse2)), out = sum_i exp(lse_i - lse) * out_i
  * A query that sees no token (causal, q_len > tokens) or an empty cache is an error. Products and
  * sums are float. KV heads and queries are split over the context's runner.
- *   workspace     at least quash_cache_attend_workspace(cache) bytes, aligned to 64, not shared with
- *                 a call that runs at the same time; or NULL: taken from the context's allocator and
- *                 given back within the call
+ *   workspace     at least quash_cache_attend_workspace(cache) bytes, aligned to 64, not shared
+ *                 with a call that runs at the same time; or NULL: taken from the context's
+ *                 allocator and given back within the call
  * Errors: ARGUMENT (shape, dtype, strides, non-finite queries or scale; no token to attend to;
  * misaligned workspace; a score beyond binary32: out and lse are then unspecified), CAPACITY
  * (workspace too small), MEMORY (without a workspace). */

@@ -106,10 +106,10 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_rotate(const quash_codec *codec, i
                                                      const quash_array *rows,
                                                      const quash_array *out);
 
-/* Bits packed as the original Python package did: row by row, code i at bit i*bits of the row, least
- * significant first (3 bits: 8 codes in 3 bytes), ceil(dim*bits/8) bytes a row; bits 1..4, or 8,
- * which copies. pack: codes (rows, dim) to packed (rows, row bytes); bits of a code beyond `bits` are
- * an error. unpack: the inverse. Row-major, no padding between rows.
+/* Bits packed as the original Python package did: row by row, code i at bit i*bits of the row,
+ * least significant first (3 bits: 8 codes in 3 bytes), ceil(dim*bits/8) bytes a row; bits 1..4, or
+ * 8, which copies. pack: codes (rows, dim) to packed (rows, row bytes); bits of a code beyond
+ * `bits` are an error. unpack: the inverse. Row-major, no padding between rows.
  * Errors: ARGUMENT (bits, dim < 1, rows < 0, a code too large, naming it). */
 QUASH_API QUASH_MUST_CHECK quash_status quash_pack_bits(const uint8_t *codes, int64_t rows,
                                                         int64_t dim, int32_t bits, uint8_t *packed);

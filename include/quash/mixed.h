@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mixed.h: mixed precision (arXiv 2504.19874, section 4.2): some channels, the outliers, get more
  * bits. They are chosen BEFORE the rotation, after which all channels are alike; each of the two
- * groups has a rotation, levels and a scale of its own. 32 of 128 channels at 3 bits and the rest at
- * 2 are 2.25 bits per coordinate; half and half 2.5; 4 and 3 bits half and half 3.5.
+ * groups has a rotation, levels and a scale of its own. 32 of 128 channels at 3 bits and the rest
+ * at 2 are 2.25 bits per coordinate; half and half 2.5; 4 and 3 bits half and half 3.5.
  * Compiles alone as C11 and as C++17.
  *
  *     int32_t outliers[32];
@@ -58,8 +58,9 @@ QUASH_API void quash_mixed_free(quash_mixed *mixed);
 QUASH_API double quash_mixed_bits(const quash_mixed *mixed);
 
 /* Encodes rows (n, dim) into codes U8 (n, dim), where code i is of channel i, and scales (n, 2):
- * of the outlier group, then of the regular one; a group without channels has scale 0. Two scales of
- * 2 bytes add 32/dim bits. Not for product. Errors: as quash_encode_codes; UNSUPPORTED (product). */
+ * of the outlier group, then of the regular one; a group without channels has scale 0. Two scales
+ * of 2 bytes add 32/dim bits. Not for product. Errors: as quash_encode_codes; UNSUPPORTED
+ * (product). */
 QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_encode(const quash_mixed *mixed,
                                                            const quash_array *rows,
                                                            const quash_array *codes, float *scales);

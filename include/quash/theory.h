@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* theory.h: what the paper proves about these quantizers, to print beside what is measured. Compiles
- * alone as C11 and as C++17.
+/* theory.h: what the paper proves about these quantizers, to print beside what is measured.
+ * Compiles alone as C11 and as C++17.
  *
  * The exact error of a scalar codebook is quash_codebook_solve (codec.h). All functions return NaN
  * for arguments out of range. */
@@ -28,8 +28,8 @@ QUASH_API double quash_theory_product_bound(int32_t dim, int32_t bits);
 QUASH_API double quash_theory_product_lower_bound(int32_t dim, int32_t bits);
 
 /* Variance of the inner-product quantizer for q uniform on the sphere and |x| = 1, at bits 1..4 and
- * dim 2..QUASH_DIM_MAX: (pi/2 - 1/dim) / dim * E[gamma^2], with E[gamma^2] the mean squared error of
- * this library's bits - 1 bit levels for a coordinate of a random direction (1 at bits = 1). */
+ * dim 2..QUASH_DIM_MAX: (pi/2 - 1/dim) / dim * E[gamma^2], with E[gamma^2] the mean squared error
+ * of this library's bits - 1 bit levels for a coordinate of a random direction (1 at bits = 1). */
 QUASH_API double quash_theory_product_variance(int32_t dim, int32_t bits);
 
 #ifdef __cplusplus

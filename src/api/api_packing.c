@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* api_packing.c: the bit packing of the original Python package, kept for data written by it. Our own
- * rows split 3-bit codes into planes instead (codec/row.h). */
+/* api_packing.c: the bit packing of the original Python package, kept for data written by it. Our
+ * own rows split 3-bit codes into planes instead (codec/row.h). */
 #include <quash/codec.h>
 
 #include <string.h>

@@ -17,7 +17,8 @@ quash_status quash_check_create(const void *out, const void *context, const void
 quash_status quash_check_rows(const quash_context *context, const quash_array *array,
                               const char *name, int64_t rows, int64_t columns);
 
-/* A matrix (rows, columns) of U8, such as unpacked codes, to be read, or written. Errors: ARGUMENT. */
+/* A matrix (rows, columns) of U8, such as unpacked codes, to be read, or written. Errors:
+ * ARGUMENT. */
 quash_status quash_check_bytes(const quash_array *array, const char *name, int64_t rows,
                                int64_t columns);
 quash_status quash_check_bytes_output(const quash_array *array, const char *name, int64_t rows,

@@ -21,8 +21,8 @@ static inline float quash_f32_from_bits(uint32_t bits) {
     return value;
 }
 
-/* Whether value can be a scale or a norm: finite and not negative, -0 included. By its bits: a host that treats denormals as zero would let
- * a negative one pass as a comparison. */
+/* Whether value can be a scale or a norm: finite and not negative, -0 included. By its bits: a host
+ * that treats denormals as zero would let a negative one pass as a comparison. */
 static inline int quash_is_scale(float value) {
     const uint32_t bits = quash_f32_bits(value);
     return bits < 0x7F800000u || bits == 0x80000000u;

@@ -9,7 +9,8 @@ struct job {
     void *state;
 };
 
-/* The task is reached through a pointer, so no arithmetic of it can move out of the guarded part. */
+/* The task is reached through a pointer, so no arithmetic of it can move out of the guarded
+ * part. */
 static void guarded_task(void *state, int64_t index, int32_t worker) {
     const struct job *const job = state;
     const quash_fpstate host = quash_fpstate_enter();

@@ -21,8 +21,9 @@ static inline const struct quash_codebook *quash_codebook_for(int32_t bits) {
     return &quash_codebooks[bits - 1];
 }
 
-/* Mean squared error of the frozen levels of `bits` (0: no level, error 1) for a coordinate of variance
- * 1 of a random direction in dim dimensions, dim 0 or 2..QUASH_DIM_MAX as in quash_codebook_solve. */
+/* Mean squared error of the frozen levels of `bits` (0: no level, error 1) for a coordinate of
+ * variance 1 of a random direction in dim dimensions, dim 0 or 2..QUASH_DIM_MAX as in
+ * quash_codebook_solve. */
 double quash_codebook_error(int32_t dim, int32_t bits);
 
 /* Scale search (numerics, section 3): step sizes tried at each level, the first being 1. */

@@ -39,7 +39,8 @@ static inline struct quash_tile_layout quash_tile_layout_of(size_t head_dim, int
     return layout;
 }
 
-/* The unit that holds dimension `dim` of token `token` of a tile, and its lane and element there. */
+/* The unit that holds dimension `dim` of token `token` of a tile, and its lane and element
+ * there. */
 struct quash_tile_place {
     size_t offset; /* of the unit, from the start of the key or value units */
     size_t lane;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* blocks.h: operations on the rows of an index: prepare, encode, search. Arguments are validated.
  *
- * With any centre c, <q, x> = <q-c, x-c> + <c, x-c> + <q, c>, and |q-x|^2 = |x-c|^2 - 2 <q-c, x-c> +
- * |q-c|^2. Rows are coded as x-c with an unbiased scale; the addend of a row is <c, x-c> (ip, cosine)
- * or |x-c|^2 (L2). Rows are ranked by a key that leaves out what depends on the query alone:
+ * With any centre c, <q, x> = <q-c, x-c> + <c, x-c> + <q, c>, and |q-x|^2 = |x-c|^2 - 2 <q-c, x-c>
+ * + |q-c|^2. Rows are coded as x-c with an unbiased scale; the addend of a row is <c, x-c> (ip,
+ * cosine) or |x-c|^2 (L2). Rows are ranked by a key that leaves out what depends on the query
+ * alone:
  *   ip, cosine  key = scale * t + addend         score = key + <q, c>
  *   L2          key = 2 * (scale * t) - addend   distance = max(0, |q-c|^2 - key)
  * where t = unit * (integer dot product of codes and query digits). */
@@ -32,8 +33,8 @@ struct quash_blocks {
 /* Square of the longest row, query or centre: with 2^60 no score, key or sum leaves binary32. */
 #define QUASH_ROW_SQUARES_MAX 0x1p120f
 
-/* Writes rows (n, dim) as binary32 to out [n][dim]; normalised under cosine. Errors: ARGUMENT (a zero
- * row under cosine, else one longer than 2^60, naming `name` and row), MEMORY. */
+/* Writes rows (n, dim) as binary32 to out [n][dim]; normalised under cosine. Errors: ARGUMENT (a
+ * zero row under cosine, else one longer than 2^60, naming `name` and row), MEMORY. */
 quash_status quash_cpu_prepare_rows(const quash_context *context, int32_t metric,
                                     const quash_array *rows, const char *name, float *out);
 

@@ -17,7 +17,8 @@ struct encode_job {
     struct quash_scratch scratch;
 };
 
-/* <c, x-c> or |x-c|^2, in double and in order: both can be far larger than what they are added to. */
+/* <c, x-c> or |x-c|^2, in double and in order: both can be far larger than what they are added
+ * to. */
 static float addend_of(const struct quash_blocks *blocks, const float *difference) {
     double sum = 0.0;
     for (size_t i = 0; i < blocks->dim; i++) {

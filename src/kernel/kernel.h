@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* kernel.h: the fine seam. A kernel is a small loop over plain arrays that knows no codec; each has
- * a C reference (<name>_c.c), and may have one variant per instruction set beside it. The table of a
- * level starts as the C table and is overlaid entry by entry (kernel.c).
+ * a C reference (<name>_c.c), and may have one variant per instruction set beside it. The table of
+ * a level starts as the C table and is overlaid entry by entry (kernel.c).
  *
  * Exact zone (all entries but the two of attention tiles): every variant must give the bits of the
  * C reference. The rules are in doc/format.md: reductions run over 16 virtual lanes (element i goes
@@ -65,8 +65,9 @@ struct quash_kernels {
     void (*dequantize)(const int8_t *integers, const uint8_t *codes, size_t n, float gain,
                        float *x);
 
-    /* n codes to packed bits and back, [bits - 1]: element i at bit i*bits, little-endian; 3 bits as
-     * a plane of the low two bits, ceil(n/4) bytes, and a plane of the high bit, ceil(n/8) bytes.
+    /* n codes to packed bits and back, [bits - 1]: element i at bit i*bits, little-endian; 3 bits
+     * as a plane of the low two bits, ceil(n/4) bytes, and a plane of the high bit, ceil(n/8)
+     * bytes.
      * Unused bits of the last byte are 0. */
     void (*pack[4])(const uint8_t *codes, size_t n, uint8_t *packed);
     void (*unpack[4])(const uint8_t *packed, size_t n, uint8_t *codes);

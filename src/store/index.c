@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* index.c: memory of the owning index, and the moment its centre freezes. Until centre_rows rows are
- * there they are kept raw; then the centre is their mean, all of them are coded, and later rows are
- * coded as they come. So the result does not depend on how the rows were split into adds. */
+/* index.c: memory of the owning index, and the moment its centre freezes. Until centre_rows rows
+ * are there they are kept raw; then the centre is their mean, all of them are coded, and later rows
+ * are coded as they come. So the result does not depend on how the rows were split into adds. */
 #include "store/index.h"
 
 #include "base/runner.h"

@@ -251,8 +251,8 @@ static quash_status run_group(const quash_mixed *mixed, enum quash_mixed_operati
     }
 }
 
-/* Groups one after the other over a piece of rows. rows and out of a rotation may be the same array:
- * the groups read and write different channels. */
+/* Groups one after the other over a piece of rows. rows and out of a rotation may be the same
+ * array: the groups read and write different channels. */
 static quash_status run_pieces(const quash_mixed *mixed, enum quash_mixed_operation operation,
                                const struct quash_mixed_arrays *arrays, int64_t n,
                                struct piece *piece) {

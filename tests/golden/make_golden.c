@@ -108,7 +108,8 @@ static const struct golden_case cases[] = {
 #define ROWS_MAX 10
 #define DIM_MAX 1536
 
-/* ---- Failing ---------------------------------------------------------------------------------- */
+/* ---- Failing
+ * ---------------------------------------------------------------------------------- */
 
 static void fail(const char *what, const char *detail) {
     fprintf(stderr, "golden_make: %s: %s\n", what, detail);
@@ -121,7 +122,8 @@ static void must(quash_status status, const char *what) {
     }
 }
 
-/* ---- Inputs ----------------------------------------------------------------------------------- */
+/* ---- Inputs
+ * ----------------------------------------------------------------------------------- */
 
 /* SplitMix64, as in doc/format.md, "Random words", but one stream. */
 static uint64_t next_word(uint64_t *state) {
@@ -221,7 +223,8 @@ static void fill(const struct golden_case *c, uint64_t stream, float *rows) {
     }
 }
 
-/* ---- Output ----------------------------------------------------------------------------------- */
+/* ---- Output
+ * ----------------------------------------------------------------------------------- */
 
 static FILE *open_in(const char *folder, const char *name, const char *suffix) {
     char path[1024];
@@ -298,7 +301,8 @@ static void make_case(quash_context *context, size_t index, const char *folder, 
     quash_codec_free(codec);
 }
 
-/* ---- Index ------------------------------------------------------------------------------------ */
+/* ---- Index
+ * ------------------------------------------------------------------------------------ */
 
 #define INDEX_ROWS 24
 #define INDEX_QUERIES 3

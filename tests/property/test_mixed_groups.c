@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proves that mixed precision is its two quantizers and nothing else: for any split of the channels,
- * codes, scales, decoded rows, rotations and estimates equal, bit for bit, those of two codecs or
- * two inner-product quantizers on the gathered channels. Neither the order of the outliers nor the
- * number of rows in a call, of workers, dtypes or the host's floating-point state change a bit. */
+/* Proves that mixed precision is its two quantizers and nothing else: for any split of the
+ * channels, codes, scales, decoded rows, rotations and estimates equal, bit for bit, those of two
+ * codecs or two inner-product quantizers on the gathered channels. Neither the order of the
+ * outliers nor the number of rows in a call, of workers, dtypes or the host's floating-point state
+ * change a bit. */
 #include "hostile_state.h"
 #include "product_support.h"
 #include "store/mixed.h"
