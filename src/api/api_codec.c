@@ -70,7 +70,7 @@ quash_status quash_encode_codes(const quash_codec *codec, const quash_array *row
     QUASH_TRY(quash_check_rows(codec->context, rows, "rows", -1, codec->params.dim));
     QUASH_TRY(quash_check_bytes_output(codes, "codes", rows->shape[0], codec->params.dim));
     QUASH_TRY(quash_check_pointer("scales", scales, rows->shape[0]));
-    return quash_cpu_encode_codes(codec, rows, codes, scales);
+    return quash_cpu_encode_codes(codec, rows, 0, codes, scales);
 }
 
 quash_status quash_decode_codes(const quash_codec *codec, const quash_array *codes,

@@ -5,21 +5,28 @@
 #include "api/check.h"
 #include "base/alloc.h"
 #include "base/array.h"
+#include "base/runner.h"
 #include "base/status.h"
 #include "store/mixed.h"
 
 /* ---- Choice of the outliers -------------------------------------------------------------- */
 
-/* Adds the square of each channel, in double and in the order of rows. */
-static void sum_channel_squares(const quash_context *context, const quash_array *rows, float *row,
-                                double *energy) {
-    const int64_t dim = rows->shape[1];
-    memset(energy, 0, (size_t)dim * sizeof *energy);
-    for (int64_t r = 0; r < rows->shape[0]; r++) {
-        context->kernels->load[rows->dtype](quash_array_row(rows, r, 0), (size_t)dim, row);
-        for (int64_t i = 0; i < dim; i++) {
-            energy[i] += (double)row[i] * (double)row[i];
-        }
+struct energy_job {
+    const quash_context *context;
+    const quash_array *rows;
+    float *row;     /* [dim] */
+    double *energy; /* [dim] */
+};
+
+/* Adds the squares of row `index`, in double and in the order of rows. */
+static void energy_task(void *state, int64_t index, int32_t worker) {
+    (void)worker;
+    const struct energy_job *const job = state;
+    const int64_t dim = job->rows->shape[1];
+    job->context->kernels->load[job->rows->dtype](quash_array_row(job->rows, index, 0), (size_t)dim,
+                                                  job->row);
+    for (int64_t i = 0; i < dim; i++) {
+        job->energy[i] += (double)job->row[i] * (double)job->row[i];
     }
 }
 
@@ -57,8 +64,10 @@ quash_status quash_outlier_channels(quash_context *context, const quash_array *r
     const size_t size = (size_t)dim * (sizeof(double) + sizeof(float));
     void *memory;
     QUASH_TRY(quash_alloc(&context->allocator, size, "the energies of channels", &memory));
+    memset(memory, 0, size);
     double *const energy = memory;
-    sum_channel_squares(context, rows, (float *)(void *)(energy + dim), energy);
+    struct energy_job job = { context, rows, (float *)(void *)(energy + dim), energy };
+    quash_run(&quash_serial_runner, energy_task, &job, rows->shape[0]);
     choose_largest(energy, dim, count, channels);
     quash_release(&context->allocator, memory, size);
     return QUASH_OK;

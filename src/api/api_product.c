@@ -32,7 +32,7 @@ quash_status quash_product_encode(const quash_product *product, const quash_arra
     QUASH_TRY(quash_check_bytes_output(signs, "signs", n, dim));
     QUASH_TRY(quash_check_pointer("norms", norms, n));
     const struct quash_product_codes out = { codes, signs, norms, residual_norms };
-    return quash_cpu_product_encode(product, rows, &out);
+    return quash_cpu_product_encode(product, rows, 0, &out);
 }
 
 quash_status quash_product_dot(const quash_product *product, const quash_array *codes,

@@ -14,6 +14,7 @@
 struct encode_job {
     const quash_codec *codec;
     const quash_array *rows;
+    int64_t first;               /* number of the first row in messages */
     uint8_t *packed;             /* canonical rows, or NULL: */
     const quash_array *unpacked; /* codes one by one, and */
     float *scales;               /* scales */
@@ -67,7 +68,7 @@ static quash_status run(struct encode_job *job) {
     if (row >= 0) {
         const int half = job->packed != NULL && codec->params.scale_dtype == QUASH_F16;
         return quash_fail(QUASH_ERROR_ARGUMENT, "rows: the scale of row %lld exceeds %s",
-                          (long long)row,
+                          (long long)(job->first + row),
                           half ? "binary16 (65504); use scale_dtype QUASH_F32" : "binary32");
     }
     return QUASH_OK;
@@ -80,7 +81,9 @@ quash_status quash_cpu_encode_rows(const quash_codec *codec, const quash_array *
 }
 
 quash_status quash_cpu_encode_codes(const quash_codec *codec, const quash_array *rows,
-                                    const quash_array *codes, float *scales) {
-    struct encode_job job = { .codec = codec, .rows = rows, .unpacked = codes, .scales = scales };
+                                    int64_t first, const quash_array *codes, float *scales) {
+    struct encode_job job = {
+        .codec = codec, .rows = rows, .first = first, .unpacked = codes, .scales = scales
+    };
     return rows->shape[0] == 0 ? QUASH_OK : run(&job);
 }

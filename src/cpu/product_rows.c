@@ -103,7 +103,7 @@ static void encode_task(void *state, int64_t index, int32_t worker) {
 }
 
 quash_status quash_cpu_product_encode(const quash_product *product, const quash_array *rows,
-                                      const struct quash_product_codes *out) {
+                                      int64_t first, const struct quash_product_codes *out) {
     const quash_context *const context = product->context;
     struct product_job job = { .product = product, .rows = rows, .out = out };
     quash_first_failure_init(&job.overflow);
@@ -115,7 +115,7 @@ quash_status quash_cpu_product_encode(const quash_product *product, const quash_
     const int64_t row = quash_first_failure_get(&job.overflow);
     if (row >= 0) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "rows: the norm of row %lld exceeds binary32",
-                          (long long)row);
+                          (long long)(first + row));
     }
     return QUASH_OK;
 }

@@ -21,9 +21,9 @@ struct quash_product_input {
     const float *residual_norms;
 };
 
-/* Errors: ARGUMENT (a norm beyond binary32), MEMORY. */
+/* Messages count rows from `first`. Errors: ARGUMENT (a norm beyond binary32), MEMORY. */
 quash_status quash_cpu_product_encode(const quash_product *product, const quash_array *rows,
-                                      const struct quash_product_codes *out);
+                                      int64_t first, const struct quash_product_codes *out);
 
 /* dots[i] = estimate. Errors: MEMORY. */
 quash_status quash_cpu_product_dot(const quash_product *product,

@@ -29,9 +29,10 @@ quash_status quash_cpu_encode_rows(const quash_codec *codec, const quash_array *
 quash_status quash_cpu_decode_rows(const quash_codec *codec, const uint8_t *codes,
                                    const quash_array *rows);
 
-/* The same with unpacked codes U8 (n, dim) and binary32 scales. Codes and scales are valid. */
+/* The same with unpacked codes U8 (n, dim) and binary32 scales. Codes and scales are valid; messages
+ * count rows from `first`. */
 quash_status quash_cpu_encode_codes(const quash_codec *codec, const quash_array *rows,
-                                    const quash_array *codes, float *scales);
+                                    int64_t first, const quash_array *codes, float *scales);
 quash_status quash_cpu_decode_codes(const quash_codec *codec, const quash_array *codes,
                                     const float *scales, const quash_array *rows);
 

@@ -7,15 +7,20 @@
 
 #include "base/arena.h"
 #include "base/array.h"
+#include "base/rng.h"
+#include "base/runner.h"
 #include "base/status.h"
 #include "cpu/product_rows.h"
 #include "cpu/rows.h"
 
 #define PIECE_ROWS 1024
 
-/* The seed of a group: rotations of the two must differ. */
+/* The stream whose key is the seed of the regular group; below it are those of rotations and of the
+ * Gaussian matrix, so that the two groups share none. */
+#define REGULAR_STREAM (UINT64_C(1) << 32)
+
 static uint64_t group_seed(uint64_t seed, int group) {
-    return seed + (uint64_t)group * UINT64_C(0x9E3779B97F4A7C15);
+    return group == 0 ? seed : quash_rng_key(seed, REGULAR_STREAM);
 }
 
 static quash_status make_group(quash_mixed *mixed, int g) {
@@ -184,11 +189,12 @@ static quash_status encode_group(const quash_mixed *mixed, int g,
     const struct views v = views_of(piece, group);
     gather_rows(mixed, group, arrays->rows, piece);
     if (group->codec != NULL) {
-        QUASH_TRY(quash_cpu_encode_codes(group->codec, &v.dense, &v.codes, piece->scales));
+        QUASH_TRY(
+            quash_cpu_encode_codes(group->codec, &v.dense, piece->first, &v.codes, piece->scales));
     } else {
         const struct quash_product_codes out = { &v.codes, &v.signs, piece->scales,
                                                  piece->residual_norms };
-        QUASH_TRY(quash_cpu_product_encode(group->product, &v.dense, &out));
+        QUASH_TRY(quash_cpu_product_encode(group->product, &v.dense, piece->first, &out));
         move_bytes(group, arrays->signs, piece, piece->signs, 1);
     }
     move_bytes(group, arrays->codes, piece, piece->codes, 1);
@@ -251,26 +257,44 @@ static quash_status run_group(const quash_mixed *mixed, enum quash_mixed_operati
     }
 }
 
+struct run_job {
+    const quash_mixed *mixed;
+    enum quash_mixed_operation operation;
+    const struct quash_mixed_arrays *arrays;
+    struct piece *piece;
+    quash_status status;
+};
+
 /* Groups one after the other over a piece of rows. rows and out of a rotation may be the same
  * array: the groups read and write different channels. */
-static quash_status run_pieces(const quash_mixed *mixed, enum quash_mixed_operation operation,
-                               const struct quash_mixed_arrays *arrays, int64_t n,
-                               struct piece *piece) {
-    for (piece->first = 0; piece->first < n; piece->first += PIECE_ROWS) {
-        piece->rows = n - piece->first < PIECE_ROWS ? n - piece->first : PIECE_ROWS;
-        for (int64_t r = 0; arrays->dots != NULL && r < piece->rows; r++) {
-            arrays->dots[piece->first + r] = 0.0f;
-        }
-        for (int g = 0; g < 2; g++) {
-            if (mixed->groups[g].count > 0) {
-                QUASH_TRY(run_group(mixed, operation, g, arrays, piece));
-            } else {
-                put_column(arrays->scales, piece, g, NULL);
-                put_column(arrays->residual_norms, piece, g, NULL);
-            }
+static quash_status run_piece(const struct run_job *job) {
+    const struct quash_mixed_arrays *const arrays = job->arrays;
+    const struct piece *const piece = job->piece;
+    for (int64_t r = 0; arrays->dots != NULL && r < piece->rows; r++) {
+        arrays->dots[piece->first + r] = 0.0f;
+    }
+    for (int g = 0; g < 2; g++) {
+        if (job->mixed->groups[g].count > 0) {
+            QUASH_TRY(run_group(job->mixed, job->operation, g, arrays, piece));
+        } else {
+            put_column(arrays->scales, piece, g, NULL);
+            put_column(arrays->residual_norms, piece, g, NULL);
         }
     }
     return QUASH_OK;
+}
+
+/* Runs under quash_run: gathering and scattering convert numbers, which is exact zone. */
+static void run_task(void *state, int64_t index, int32_t worker) {
+    (void)worker;
+    struct run_job *const job = state;
+    const int64_t n = job->arrays->rows->shape[0];
+    job->piece->first = index * PIECE_ROWS;
+    job->piece->rows =
+        n - job->piece->first < PIECE_ROWS ? n - job->piece->first : (int64_t)PIECE_ROWS;
+    if (job->status == QUASH_OK) {
+        job->status = run_piece(job);
+    }
 }
 
 quash_status quash_mixed_run(const quash_mixed *mixed, enum quash_mixed_operation operation,
@@ -286,7 +310,8 @@ quash_status quash_mixed_run(const quash_mixed *mixed, enum quash_mixed_operatio
     QUASH_TRY(quash_alloc(&mixed->context->allocator, size, "a piece of rows", &memory));
     arena = (struct quash_arena){ memory, 0 };
     carve(&piece, &arena, dim, rows);
-    const quash_status status = run_pieces(mixed, operation, arrays, n, &piece);
+    struct run_job job = { mixed, operation, arrays, &piece, QUASH_OK };
+    quash_run(&quash_serial_runner, run_task, &job, (n + PIECE_ROWS - 1) / PIECE_ROWS);
     quash_release(&mixed->context->allocator, memory, size);
-    return status;
+    return job.status;
 }

@@ -15,13 +15,17 @@ int main(void) {
     const quash_cache_params cache = QUASH_CACHE_PARAMS_INIT;
     const quash_attend_params attend = QUASH_ATTEND_PARAMS_INIT;
     const quash_index_params index = QUASH_INDEX_PARAMS_INIT;
+    const quash_product_params product = QUASH_PRODUCT_PARAMS_INIT;
+    const quash_mixed_params mixed = QUASH_MIXED_PARAMS_INIT;
     if (context.struct_size != sizeof context || codec.struct_size != sizeof codec ||
         cache.struct_size != sizeof cache || attend.struct_size != sizeof attend ||
-        index.struct_size != sizeof index) {
+        index.struct_size != sizeof index || product.struct_size != sizeof product ||
+        mixed.struct_size != sizeof mixed) {
         puts("an initialiser does not set struct_size");
         return 1;
     }
-    if (codec.seed != 42 || cache.seed != 42 || attend.causal != 1 || index.seed != 42) {
+    if (codec.seed != 42 || cache.seed != 42 || attend.causal != 1 || index.seed != 42 ||
+        product.seed != 42 || mixed.seed != 42) {
         puts("an initialiser does not set every member");
         return 1;
     }

@@ -80,4 +80,22 @@ AT(quash_index_bytes, spare, 24);
 AT(quash_index_bytes, tables, 32);
 AT(quash_index_bytes, total, 40);
 
+SIZE(quash_product_params, 24);
+AT(quash_product_params, struct_size, 0);
+AT(quash_product_params, dim, 4);
+AT(quash_product_params, bits, 8);
+AT(quash_product_params, seed, 16);
+
+SIZE(quash_mixed_params, 48);
+AT(quash_mixed_params, struct_size, 0);
+AT(quash_mixed_params, dim, 4);
+AT(quash_mixed_params, outlier_bits, 8);
+AT(quash_mixed_params, regular_bits, 12);
+AT(quash_mixed_params, outliers, 16);
+AT(quash_mixed_params, outlier_count, 24);
+AT(quash_mixed_params, scale_policy, 28);
+AT(quash_mixed_params, search_level, 32);
+AT(quash_mixed_params, product, 36);
+AT(quash_mixed_params, seed, 40);
+
 #endif
