@@ -328,8 +328,8 @@ int cmd_theory(int argc, char **argv, struct tool_error *error) {
             "the estimated inner product, times dim: the lower bound, ours with unbiased scales,\n"
             "theory and measurement of the paper's inner-product quantizer (Algorithm 2), and its\n"
             "upper bound sqrt(3)*pi^2 * 4^-bits. The default takes about 20 seconds.\n",
-        .examples = "  quash theory --dims 64,256\n"
-                    "  quash theory --dims 128 --bits 2,3,4 --search-level 2 --json\n",
+        .examples = "  quash theory --dims 64,128\n"
+                    "  quash theory --dims 96 --bits 4 --search-level 2 --json\n",
     };
     struct args_texts operands = { 0, { NULL } };
     bool helped;

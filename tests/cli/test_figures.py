@@ -139,16 +139,16 @@ class Figures(Case):
                 self.compare(name, self.transcript(*args))
 
     def test_theory(self):
-        args = "theory", "--dims", "64,256"
+        args = "theory", "--dims", "48,64"
         values = json.loads(self.ok(*args, "--json"))["results"]
         self.check_table(self.ok(*args).decode().splitlines()[2:], values, THEORY_COLUMNS)
         self.assertEqual([(row["dim"], row["bits"]) for row in values],
-                         [(dim, bits) for dim in (64, 256) for bits in (1, 2, 3, 4)])
+                         [(dim, bits) for dim in (48, 64) for bits in (1, 2, 3, 4)])
         for row in values:
             with self.subTest(row):
                 self.assertLess(row["nmse_lower_bound"], row["nmse_measured"])
                 self.assertLess(row["nmse_measured"], row["nmse_bound"])
-                # Least squares on 8,192 or 2,048 rows: at or below the best fixed levels.
+                # Least squares on thousands of rows: near the best fixed levels.
                 self.assertAlmostEqual(row["nmse_measured"] / row["nmse_theory"], 1, delta=.05)
                 # 64 queries: the mean square over pairs is known to a few per cent.
                 self.assertAlmostEqual(row["product_algorithm2_times_dim"] /

@@ -36,8 +36,8 @@ static void unpack_canonical(const quash_codec *codec, const uint8_t *packed, ui
         for (size_t i = 0; i < dim; i++) {
             const size_t low_bits = bits == 3 ? 2 : bits;
             const size_t at = i * low_bits;
-            const unsigned packed = row[4 + at / 8];
-            unsigned code = packed >> at % 8 & ((1u << low_bits) - 1);
+            const unsigned pair = row[4 + at / 8];
+            unsigned code = pair >> at % 8 & ((1u << low_bits) - 1);
             if (bits == 3) {
                 const unsigned high = row[4 + (dim + 3) / 4 + i / 8];
                 code |= (high >> i % 8 & 1u) << 2;
