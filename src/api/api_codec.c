@@ -52,7 +52,8 @@ static quash_status check_codes(const quash_codec *codec, int64_t rows, const vo
 
 quash_status quash_encode(const quash_codec *codec, const quash_array *rows, void *codes,
                           size_t codes_bytes) {
-    QUASH_TRY(quash_check_rows(codec->context, rows, "rows", -1, codec->params.dim));
+    QUASH_TRY(
+        quash_check_rows(codec->context, rows, "rows", QUASH_ANY_DTYPE, -1, codec->params.dim));
     QUASH_TRY(check_codes(codec, rows->shape[0], codes, codes_bytes));
     return quash_cpu_encode_rows(codec, rows, codes);
 }
@@ -67,7 +68,8 @@ quash_status quash_decode(const quash_codec *codec, const void *codes, size_t co
 
 quash_status quash_encode_codes(const quash_codec *codec, const quash_array *rows,
                                 const quash_array *codes, float *scales) {
-    QUASH_TRY(quash_check_rows(codec->context, rows, "rows", -1, codec->params.dim));
+    QUASH_TRY(
+        quash_check_rows(codec->context, rows, "rows", QUASH_ANY_DTYPE, -1, codec->params.dim));
     QUASH_TRY(quash_check_bytes_output(codes, "codes", rows->shape[0], codec->params.dim));
     QUASH_TRY(quash_check_pointer("scales", scales, rows->shape[0]));
     return quash_cpu_encode_codes(codec, rows, 0, codes, scales);
@@ -86,7 +88,8 @@ quash_status quash_decode_codes(const quash_codec *codec, const quash_array *cod
 
 quash_status quash_rotate(const quash_codec *codec, int32_t inverse, const quash_array *rows,
                           const quash_array *out) {
-    QUASH_TRY(quash_check_rows(codec->context, rows, "rows", -1, codec->params.dim));
+    QUASH_TRY(
+        quash_check_rows(codec->context, rows, "rows", QUASH_ANY_DTYPE, -1, codec->params.dim));
     const int64_t expected[2] = { rows->shape[0], codec->params.dim };
     QUASH_TRY(quash_array_check_output(out, "out", 2, expected));
     return quash_cpu_rotate_rows(codec->context, &codec->rotation, inverse, rows, out);

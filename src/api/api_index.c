@@ -48,7 +48,8 @@ int64_t quash_index_count(const quash_index *index) {
 }
 
 quash_status quash_index_add(quash_index *index, const quash_array *rows) {
-    QUASH_TRY(quash_check_rows(index->context, rows, "rows", -1, index->params.dim));
+    QUASH_TRY(
+        quash_check_rows(index->context, rows, "rows", QUASH_ANY_DTYPE, -1, index->params.dim));
     return rows->shape[0] == 0 ? QUASH_OK : quash_index_push(index, rows);
 }
 
@@ -57,7 +58,8 @@ quash_status quash_index_search(const quash_index *index, const quash_array *que
     if (k < 1) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "k is %lld, expected 1 or more", (long long)k);
     }
-    QUASH_TRY(quash_check_rows(index->context, queries, "queries", -1, index->params.dim));
+    QUASH_TRY(quash_check_rows(index->context, queries, "queries", QUASH_ANY_DTYPE, -1,
+                               index->params.dim));
     const int64_t n = queries->shape[0];
     if (n == 0) {
         return QUASH_OK;

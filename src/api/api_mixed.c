@@ -53,7 +53,7 @@ quash_status quash_outlier_channels(quash_context *context, const quash_array *r
     if (context == NULL) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "context is NULL");
     }
-    QUASH_TRY(quash_check_rows(context, rows, "rows", -1, -1));
+    QUASH_TRY(quash_check_rows(context, rows, "rows", QUASH_ANY_DTYPE, -1, -1));
     const int64_t dim = rows->shape[1];
     QUASH_TRY(quash_check_range("the size of a row", dim, 1, QUASH_DIM_MAX));
     QUASH_TRY(quash_check_range("count", count, 0, dim));
@@ -157,7 +157,7 @@ quash_status quash_mixed_encode(const quash_mixed *mixed, const quash_array *row
                                 const quash_array *codes, float *scales) {
     const int64_t dim = mixed->params.dim;
     QUASH_TRY(check_kind(mixed, 0));
-    QUASH_TRY(quash_check_rows(mixed->context, rows, "rows", -1, dim));
+    QUASH_TRY(quash_check_rows(mixed->context, rows, "rows", QUASH_ANY_DTYPE, -1, dim));
     QUASH_TRY(quash_check_bytes_output(codes, "codes", rows->shape[0], dim));
     QUASH_TRY(quash_check_pointer("scales", scales, rows->shape[0]));
     const struct quash_mixed_arrays arrays = { .rows = rows, .codes = codes, .scales = scales };
@@ -183,7 +183,7 @@ quash_status quash_mixed_product_encode(const quash_mixed *mixed, const quash_ar
                                         float *norms, float *residual_norms) {
     const int64_t dim = mixed->params.dim;
     QUASH_TRY(check_kind(mixed, 1));
-    QUASH_TRY(quash_check_rows(mixed->context, rows, "rows", -1, dim));
+    QUASH_TRY(quash_check_rows(mixed->context, rows, "rows", QUASH_ANY_DTYPE, -1, dim));
     QUASH_TRY(quash_check_bytes_output(codes, "codes", rows->shape[0], dim));
     QUASH_TRY(quash_check_bytes_output(signs, "signs", rows->shape[0], dim));
     QUASH_TRY(quash_check_pointer("norms", norms, rows->shape[0]));
@@ -201,7 +201,7 @@ quash_status quash_mixed_product_dot(const quash_mixed *mixed, const quash_array
                                      float *dots) {
     const int64_t dim = mixed->params.dim;
     QUASH_TRY(check_kind(mixed, 1));
-    QUASH_TRY(quash_check_rows(mixed->context, queries, "queries", -1, dim));
+    QUASH_TRY(quash_check_rows(mixed->context, queries, "queries", QUASH_FLOATS, -1, dim));
     const int64_t n = queries->shape[0];
     QUASH_TRY(quash_check_bytes(codes, "codes", n, dim));
     QUASH_TRY(quash_check_bytes(signs, "signs", n, dim));
@@ -223,7 +223,8 @@ quash_status quash_mixed_product_dot(const quash_mixed *mixed, const quash_array
 
 quash_status quash_mixed_rotate(const quash_mixed *mixed, int32_t inverse, const quash_array *rows,
                                 const quash_array *out) {
-    QUASH_TRY(quash_check_rows(mixed->context, rows, "rows", -1, mixed->params.dim));
+    QUASH_TRY(
+        quash_check_rows(mixed->context, rows, "rows", QUASH_ANY_DTYPE, -1, mixed->params.dim));
     const int64_t expected[2] = { rows->shape[0], mixed->params.dim };
     QUASH_TRY(quash_array_check_output(out, "out", 2, expected));
     const struct quash_mixed_arrays arrays = { .rows = rows, .out = out };

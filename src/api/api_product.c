@@ -26,7 +26,7 @@ quash_status quash_product_encode(const quash_product *product, const quash_arra
                                   const quash_array *codes, const quash_array *signs, float *norms,
                                   float *residual_norms) {
     const int64_t dim = product->params.dim;
-    QUASH_TRY(quash_check_rows(product->context, rows, "rows", -1, dim));
+    QUASH_TRY(quash_check_rows(product->context, rows, "rows", QUASH_ANY_DTYPE, -1, dim));
     const int64_t n = rows->shape[0];
     QUASH_TRY(quash_check_bytes_output(codes, "codes", n, dim));
     QUASH_TRY(quash_check_bytes_output(signs, "signs", n, dim));
@@ -40,7 +40,7 @@ quash_status quash_product_dot(const quash_product *product, const quash_array *
                                const float *residual_norms, const quash_array *queries,
                                float *dots) {
     const int64_t dim = product->params.dim;
-    QUASH_TRY(quash_check_rows(product->context, queries, "queries", -1, dim));
+    QUASH_TRY(quash_check_rows(product->context, queries, "queries", QUASH_FLOATS, -1, dim));
     const int64_t n = queries->shape[0];
     QUASH_TRY(quash_check_bytes(codes, "codes", n, dim));
     QUASH_TRY(quash_check_bytes(signs, "signs", n, dim));
@@ -58,7 +58,7 @@ quash_status quash_product_dot(const quash_product *product, const quash_array *
 quash_status quash_product_rotate(const quash_product *product, int32_t inverse,
                                   const quash_array *rows, const quash_array *out) {
     const int64_t dim = product->params.dim;
-    QUASH_TRY(quash_check_rows(product->context, rows, "rows", -1, dim));
+    QUASH_TRY(quash_check_rows(product->context, rows, "rows", QUASH_ANY_DTYPE, -1, dim));
     const int64_t expected[2] = { rows->shape[0], dim };
     QUASH_TRY(quash_array_check_output(out, "out", 2, expected));
     return quash_cpu_rotate_rows(product->context, &product->rotation, inverse, rows, out);

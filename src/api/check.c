@@ -2,7 +2,6 @@
 /* check.c: argument checks that the create functions share. */
 #include "api/check.h"
 
-#include "base/array.h"
 #include "base/half.h"
 #include "base/status.h"
 #include "cpu/rows.h"
@@ -29,9 +28,10 @@ quash_status quash_check_create(const void *out, const void *context, const void
 }
 
 quash_status quash_check_rows(const quash_context *context, const quash_array *array,
-                              const char *name, int64_t rows, int64_t columns) {
+                              const char *name, enum quash_dtype_set dtypes, int64_t rows,
+                              int64_t columns) {
     const int64_t expected[2] = { rows, columns };
-    QUASH_TRY(quash_array_check(array, name, QUASH_ANY_DTYPE, 2, expected));
+    QUASH_TRY(quash_array_check(array, name, dtypes, 2, expected));
     int64_t at[3];
     if (quash_cpu_find_nonfinite(context, array, at)) {
         return quash_fail(QUASH_ERROR_ARGUMENT, "%s: NaN or infinity in row %lld, column %lld",

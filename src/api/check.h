@@ -5,6 +5,8 @@
 
 #include <quash/base.h>
 
+#include "base/array.h"
+
 /* A parameter that must lie in [low, high]. Errors: ARGUMENT, naming it. */
 quash_status quash_check_range(const char *name, int64_t value, int64_t low, int64_t high);
 
@@ -12,10 +14,11 @@ quash_status quash_check_range(const char *name, int64_t value, int64_t low, int
 quash_status quash_check_create(const void *out, const void *context, const void *params,
                                 uint32_t struct_size, size_t expected_size);
 
-/* A matrix (rows, columns) of any dtype, finite; rows < 0: any number. Errors: ARGUMENT, naming the
+/* A matrix (rows, columns) to be read, finite; a size < 0: any. Errors: ARGUMENT, naming the
  * first NaN or infinity. */
 quash_status quash_check_rows(const quash_context *context, const quash_array *array,
-                              const char *name, int64_t rows, int64_t columns);
+                              const char *name, enum quash_dtype_set dtypes, int64_t rows,
+                              int64_t columns);
 
 /* A matrix (rows, columns) of U8, such as unpacked codes, to be read, or written. Errors:
  * ARGUMENT. */
