@@ -4,6 +4,8 @@ JOBS ?= $(shell nproc 2> /dev/null || echo 2)
 PREFIX ?= /usr/local
 # More arguments for cmake, for example CMAKE_FLAGS=-DQUASH_WERROR=ON
 CMAKE_FLAGS ?=
+# Arguments for pytest, for example PYTEST_FLAGS='-m "not slow"'
+PYTEST_FLAGS ?= -q
 
 RELEASE = build/release
 TOOL = $(RELEASE)/quash

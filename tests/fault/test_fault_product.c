@@ -77,8 +77,8 @@ static quash_status encode_mixed_product(void *state) {
 
 static quash_status dot_mixed_product(void *state) {
     struct state *const s = state;
-    return quash_mixed_product_dot(s->mixed, &s->codes, &s->signs, s->c.norms,
-                                   s->c.residual_norms, &s->in, s->dots);
+    return quash_mixed_product_dot(s->mixed, &s->codes, &s->signs, s->c.norms, s->c.residual_norms,
+                                   &s->in, s->dots);
 }
 
 static quash_status rotate_mixed(void *state) {
@@ -166,9 +166,9 @@ static void run_one_group(const struct mode *mode, struct state *s) {
     s->mixed = NULL;
 }
 
-static void (*const runs[])(const struct mode *mode, struct state *s) = {
-    run_product, run_mixed, run_mixed_product, run_one_group
-};
+static void (*const runs[])(const struct mode *mode, struct state *s) = { run_product, run_mixed,
+                                                                          run_mixed_product,
+                                                                          run_one_group };
 
 static struct state *state_new(quash_context *context) {
     struct state *const s = test_alloc(sizeof *s);

@@ -221,7 +221,7 @@ static void encode_repeated(const quash_product *product, const float *x,
 }
 
 TEST(variance_for_random_queries) {
-    enum { SEEDS_HERE = 400, QUERIES = 24 };
+    enum { SEEDS_HERE = 800, QUERIES = 12 };
     static const size_t dims[] = { 64, 128 };
     static const double paper[] = { 1.57, 0.56, 0.18, 0.047 };
     static float queries[QUERIES * 128];

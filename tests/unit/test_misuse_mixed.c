@@ -42,7 +42,7 @@ TEST(create) {
     CHECK_FAILS(quash_mixed_create(NULL, context, &good), QUASH_ERROR_ARGUMENT, "out is NULL");
     CHECK_FAILS(quash_mixed_create(&out, NULL, &good), QUASH_ERROR_ARGUMENT, "context is NULL");
     CHECK_FAILS(quash_mixed_create(&out, context, NULL), QUASH_ERROR_ARGUMENT, "params is NULL");
-    BAD_PARAMS(p.struct_size = 55, "params: struct_size is 55, expected 56");
+    BAD_PARAMS(p.struct_size = 47, "params: struct_size is 47, expected 48");
     BAD_PARAMS(p.dim = 0, "dim is 0, expected 1..16384");
     BAD_PARAMS(p.dim = 16385, "dim is 16385, expected 1..16384");
     BAD_PARAMS((p.dim = 8193, p.product = 1), "dim is 8193, expected 1..8192");

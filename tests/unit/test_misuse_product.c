@@ -15,8 +15,7 @@ TEST(create) {
     quash_product_params params = test_product_params(DIM, 3, 1);
     quash_product *out = NULL;
     CHECK_FAILS(quash_product_create(NULL, context, &params), QUASH_ERROR_ARGUMENT, "out is NULL");
-    CHECK_FAILS(quash_product_create(&out, NULL, &params), QUASH_ERROR_ARGUMENT,
-                "context is NULL");
+    CHECK_FAILS(quash_product_create(&out, NULL, &params), QUASH_ERROR_ARGUMENT, "context is NULL");
     CHECK_FAILS(quash_product_create(&out, context, NULL), QUASH_ERROR_ARGUMENT, "params is NULL");
     params.struct_size = 23;
     CHECK_FAILS(quash_product_create(&out, context, &params), QUASH_ERROR_ARGUMENT,
@@ -196,9 +195,9 @@ TEST(codes_of_one_bit) {
                                   call.residual_norms),
              QUASH_OK);
     call.c.codes[DIM + 2] = 1;
-    CHECK_FAILS(quash_product_dot(one, &call.codes, &call.signs, call.norms, NULL, &call.rows,
-                                  call.dots),
-                QUASH_ERROR_ARGUMENT, "codes: 1 in row 1, column 2, expected below 1");
+    CHECK_FAILS(
+        quash_product_dot(one, &call.codes, &call.signs, call.norms, NULL, &call.rows, call.dots),
+        QUASH_ERROR_ARGUMENT, "codes: 1 in row 1, column 2, expected below 1");
     quash_product_free(one);
 }
 
