@@ -19,7 +19,7 @@ PACKAGE = pyproject.toml CMakeLists.txt $(shell find include src tools cmake pyt
 help:
 	@echo "make demo      build, then show compression, attention and search on the data of data/"
 	@echo "make test      build with asserts on and run all tests: C, then Python with NumPy"
-	@echo "make test-torch   the Python tests with torch (a download of 3 GB)"
+	@echo "make test-torch  the Python tests with torch and transformers too (a download of 3 GB)"
 	@echo "make bench     build, then time encoding, attention and search on this machine"
 	@echo "make install   build and install below PREFIX ($(PREFIX)); DESTDIR is honoured"
 	@echo "make clean     remove build/"
@@ -46,21 +46,22 @@ test-c:
 	$(call build,dev)
 	@ctest --preset dev -j $(JOBS)
 
-# An environment of its own, made once and again when the package changes.
+# Environments of their own, made once and again when the package changes.
 build/venv/ready build/venv-torch/ready: $(PACKAGE)
-	@python3 -c "import ensurepip, venv" 2> /dev/null || { \
-	    echo "The Python tests need the module venv (Debian: apt install python3-venv)"; exit 1; }
+	@python3 -c "import ensurepip, venv" 2> /dev/null || { echo "The Python tests make a virtual" \
+	    "environment; python3 lacks the modules for it (Debian: apt install python3-venv)" >&2; exit 1; }
 	@mkdir -p build && python3 -m venv $(@D)
 	@$(@D)/bin/pip install -q --disable-pip-version-check . pytest hypothesis \
-	    $(if $(findstring torch,$@),torch) > build/venv.log 2>&1 || { cat build/venv.log; exit 1; }
+	    $(if $(findstring torch,$@),torch transformers matplotlib) \
+	    > $(@D).log 2>&1 || { cat $(@D).log; exit 1; }
 	@touch $@
 
 # From the checkout's root, the package as it is installed.
 test-python: build/venv/ready
-	@$(<D)/bin/python -m pytest -q
+	@$(<D)/bin/python -m pytest $(PYTEST_FLAGS)
 
 test-torch: build/venv-torch/ready
-	@$(<D)/bin/python -m pytest -q
+	@$(<D)/bin/python -m pytest $(PYTEST_FLAGS)
 
 install: release
 	@cmake --install $(RELEASE) --prefix "$(PREFIX)"

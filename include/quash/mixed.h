@@ -59,8 +59,9 @@ QUASH_API double quash_mixed_bits(const quash_mixed *mixed);
 
 /* Encodes rows (n, dim) into codes U8 (n, dim), where code i is of channel i, and scales (n, 2):
  * of the outlier group, then of the regular one; a group without channels has scale 0. Two scales
- * of 2 bytes add 32/dim bits. Not for product. Errors: as quash_encode_codes; UNSUPPORTED
- * (product). */
+ * of 2 bytes add 32/dim bits. Not for product.
+ * Errors, of this and the calls below: as quash_encode_codes, UNSUPPORTED (product). Where a call
+ * fails for MEMORY or a scale or norm beyond binary32, its outputs are unspecified. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_encode(const quash_mixed *mixed,
                                                            const quash_array *rows,
                                                            const quash_array *codes, float *scales);

@@ -46,7 +46,7 @@ QUASH_API void quash_product_free(quash_product *product);
  *   norms  n numbers |x|                          residual_norms  n numbers |r|, or NULL
  * A zero row has norm 0 and residual norm 0. Split over the context's runner.
  * Errors: ARGUMENT (shape, dtype, strides; NaN or infinity, naming row and column; a norm beyond
- * binary32, naming the row), MEMORY. */
+ * binary32, naming the row: the outputs are then unspecified), MEMORY. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_product_encode(const quash_product *product,
                                                              const quash_array *rows,
                                                              const quash_array *codes,
@@ -55,8 +55,9 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_product_encode(const quash_product
 
 /* Estimates n inner products: dots[i] of row i and of queries row i, both (n, dim); queries are
  * floating point, ROTATED (quash_product_rotate), and may repeat one row with stride 0, which costs
- * dim^2 once. residual_norms NULL: the root of its expected square for these bits is used instead,
- * which leaves a bias of a few per cent of |r|. Split over the context's runner.
+ * dim^2 once per 64 rows. residual_norms NULL: the root of its expected square for these bits is
+ * used instead, which leaves a bias: a few per cent of |r| on average over rows. An estimate beyond
+ * binary32 is infinite. Split over the context's runner.
  * Errors: ARGUMENT (shape, dtype, strides, NaN or infinity, a code out of range, a negative or
  * non-finite norm), MEMORY. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_product_dot(

@@ -98,9 +98,11 @@ static quash_status check_params(const quash_mixed_params *params) {
     QUASH_TRY(
         quash_check_range("outlier_bits", params->outlier_bits, params->regular_bits, most_bits));
     QUASH_TRY(quash_check_range("outlier_count", params->outlier_count, 0, params->dim));
-    QUASH_TRY(quash_check_range("scale_policy", params->scale_policy, QUASH_SCALE_LEAST_SQUARES,
-                                QUASH_SCALE_RAW_NORM));
-    QUASH_TRY(quash_check_range("search_level", params->search_level, 0, 2));
+    if (!params->product) {
+        QUASH_TRY(quash_check_range("scale_policy", params->scale_policy, QUASH_SCALE_LEAST_SQUARES,
+                                    QUASH_SCALE_RAW_NORM));
+        QUASH_TRY(quash_check_range("search_level", params->search_level, 0, 2));
+    }
     return check_outliers(params);
 }
 

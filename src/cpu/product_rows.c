@@ -138,6 +138,22 @@ static float estimate(const struct product_job *job, int64_t i,
     return job->in->norms[i] * (levels + product->sign_weight * residual * sketch);
 }
 
+/* Loads a query divided by a power of two, so that its products with S stay finite, and projects
+ * it. Returns the power. */
+static float project_query(const quash_product *product, const void *query, int32_t dtype,
+                           const struct product_scratch *scratch) {
+    const struct quash_kernels *const kernels = product->context->kernels;
+    const size_t dim = product->rotation.dim;
+    kernels->load[dtype](query, dim, scratch->row);
+    const float largest = kernels->max_abs(scratch->row, dim);
+    const float power = largest > 0.0f ? quash_scaling_power(largest) : 1.0f;
+    kernels->multiply(scratch->row, dim, 1.0f / power);
+    for (size_t r = 0; r < dim; r++) {
+        scratch->projected[r] = dot(product->matrix + r * dim, scratch->row, dim);
+    }
+    return power;
+}
+
 static void dot_task(void *state, int64_t index, int32_t worker) {
     const struct product_job *const job = state;
     const quash_product *const product = job->product;
@@ -148,16 +164,14 @@ static void dot_task(void *state, int64_t index, int32_t worker) {
     int64_t end;
     quash_rows_of_task(index, job->rows->shape[0], &first, &end);
     const void *known = NULL; /* the query whose projection is in scratch */
+    float power = 1.0f;
     for (int64_t i = first; i < end; i++) {
         const void *const query = quash_array_row(job->rows, i, 0);
         if (query != known) {
-            product->context->kernels->load[job->rows->dtype](query, dim, scratch.row);
-            for (size_t r = 0; r < dim; r++) {
-                scratch.projected[r] = dot(product->matrix + r * dim, scratch.row, dim);
-            }
+            power = project_query(product, query, job->rows->dtype, &scratch);
             known = query;
         }
-        job->dots[i] = estimate(job, i, &scratch);
+        job->dots[i] = estimate(job, i, &scratch) * power;
     }
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proves that the inner-product quantizer, mixed precision and calibration survive a lack of memory:
- * whichever allocation fails, the call says MEMORY and for what, leaks nothing, and the same objects
- * then give the results of ones that never ran out. */
+/* Proves that the inner-product quantizer, mixed precision and calibration survive a lack of
+ * memory: whichever allocation fails, the call says MEMORY and for what, leaks nothing, and the
+ * same objects then give the results of ones that never ran out. */
 #include "fault/failing_allocator.h"
 #include "product_support.h"
 

@@ -326,7 +326,40 @@ TEST(views_of_any_shape) {
     quash_product_free(product);
 }
 
+/* S q alone would overflow. */
+TEST(dots_of_large_queries_are_right) {
+    enum { D = 64 };
+    quash_context *const own = test_context(NULL);
+    quash_product_params params = QUASH_PRODUCT_PARAMS_INIT;
+    params.dim = D;
+    quash_product *product = NULL;
+    CHECK_EQ(quash_product_create(&product, own, &params), QUASH_OK);
+    float x[D], q[D], small[D], norm, residual, dots[2];
+    uint8_t codes[D], signs[D];
+    for (int i = 0; i < D; i++) {
+        x[i] = (float)(i % 7 - 3);
+        small[i] = i % 2 == 0 ? 1.0f : -1.0f;
+        q[i] = small[i] * 0x1p120f;
+    }
+    const quash_array rows = quash_array_view(x, QUASH_F32, 2, 1, D, 0);
+    const quash_array code_array = quash_array_view(codes, QUASH_U8, 2, 1, D, 0);
+    const quash_array sign_array = quash_array_view(signs, QUASH_U8, 2, 1, D, 0);
+    const quash_array large = quash_array_view(q, QUASH_F32, 2, 1, D, 0);
+    const quash_array unit = quash_array_view(small, QUASH_F32, 2, 1, D, 0);
+    CHECK_EQ(quash_product_encode(product, &rows, &code_array, &sign_array, &norm, &residual),
+             QUASH_OK);
+    CHECK_EQ(quash_product_dot(product, &code_array, &sign_array, &norm, &residual, &large, dots),
+             QUASH_OK);
+    CHECK_EQ(
+        quash_product_dot(product, &code_array, &sign_array, &norm, &residual, &unit, dots + 1),
+        QUASH_OK);
+    CHECK(dots[0] == dots[1] * 0x1p120f);
+    quash_product_free(product);
+    quash_context_free(own);
+}
+
 int main(void) {
+    RUN(dots_of_large_queries_are_right);
     context = test_context(NULL);
     rng = test_rng_start(77);
     RUN(matrix_is_normal);

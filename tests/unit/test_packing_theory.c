@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proves that quash_pack_bits writes the bytes of the original Python package and loses nothing, and
- * that the theory functions are the formulas of the paper: lower bound, what this library does and
- * upper bound in this order, NaN out of range. */
+/* Proves that quash_pack_bits writes the bytes of the original Python package and loses nothing,
+ * and that the theory functions are the formulas of the paper: lower bound, what this library does
+ * and upper bound in this order, NaN out of range. */
 #include <quash/theory.h>
 
 #include "support.h"
