@@ -118,6 +118,7 @@ def test_dtype_of_the_model_comes_back(dtype, rng):
 
 @pytest.mark.transformers
 @pytest.mark.torch
+@pytest.mark.filterwarnings("ignore:.past_key_values:FutureWarning")
 def test_generation_by_a_transformers_model():
     """Greedy tokens of a tiny random model with 4-bit codes: its own shape and length, and the same
     as two calls of the model by hand."""

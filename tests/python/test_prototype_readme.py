@@ -47,6 +47,7 @@ def test_hf_cache():
 
 @pytest.mark.torch
 @pytest.mark.transformers
+@pytest.mark.filterwarnings("ignore:.past_key_values:FutureWarning")
 def test_hf_cache_with_a_model():
     import torch
 

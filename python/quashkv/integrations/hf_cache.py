@@ -35,6 +35,7 @@ class QuashKVCache:
     """
 
     is_compileable = False
+    is_croppable = False
 
     def __init__(self, num_layers: int, head_dim: int, config: QuashKVCacheConfig | None = None,
                  device: object = "cpu") -> None:
@@ -42,6 +43,8 @@ class QuashKVCache:
         self.head_dim = head_dim
         self.config = config or QuashKVCacheConfig()
         self.device = _check.device(device)
+        # What transformers asks of each layer: plain attention over all tokens.
+        self.is_sliding = self.is_linear = self.is_dummy = [False] * self.num_layers
         self.engines = [
             QuashKVEngine(head_dim=head_dim, key_bits=self.config.key_bits,
                           value_bits=self.config.value_bits, seed=self.config.seed + layer,
@@ -72,9 +75,11 @@ class QuashKVCache:
         return cls(layers, head_dim, config, device)
 
     def update(self, k: Array, v: Array, layer_idx: int,
-               cache_kwargs: dict[str, Any] | None = None) -> tuple[Array, Array]:
+               cache_kwargs: dict[str, Any] | None = None,
+               **others: Any) -> tuple[Array, Array]:
         """Appends keys and values (B, H, T, D) to a layer; returns all of the layer, decoded:
-        (B, H, tokens, D), kind and dtype of the arguments. cache_kwargs is ignored.
+        (B, H, tokens, D), kind and dtype of the arguments. cache_kwargs and others, which
+        differ between versions of transformers, are ignored.
         Errors: as QuashKVEngine.append; IndexError (layer_idx)."""
         engine = self.engines[layer_idx]
         engine.append(k, v)
@@ -93,6 +98,10 @@ class QuashKVCache:
         their positions."""
         new = query if isinstance(query, int) else len(query)
         return self.get_seq_length(layer_idx) + new, 0
+
+    def get_query_offset(self, layer_idx: int = 0) -> int:
+        """Position of the next token."""
+        return self.get_seq_length(layer_idx)
 
     def reset(self) -> None:
         """Forgets all tokens."""

@@ -124,7 +124,7 @@ class QuashIndex:
         return rows
 
     def _normalised(self, rows: _array.Input) -> np.ndarray:
-        values = rows.floats()
+        values = np.ascontiguousarray(rows.floats())
         if self.metric != "cosine":
             return values
         lengths = np.linalg.norm(values, axis=1, keepdims=True)
