@@ -24,15 +24,16 @@ help:
 	@echo "make install   build and install below PREFIX ($(PREFIX)); DESTDIR is honoured"
 	@echo "make clean     remove build/"
 
-# $(call build,PRESET): quiet unless it fails.
+# $(call build,PRESET,MORE): quiet unless it fails.
 define build
 @mkdir -p build
-@{ cmake --preset $(1) $(CMAKE_FLAGS) && cmake --build --preset $(1) -j $(JOBS); } \
+@{ cmake --preset $(1) $(CMAKE_FLAGS) && cmake --build --preset $(1) -j $(JOBS) $(2); } \
     > build/$(1).log 2>&1 || { cat build/$(1).log; exit 1; }
 endef
 
+# The library and the tool, without the tests.
 release:
-	$(call build,release)
+	$(call build,release,--target quash_cli)
 
 demo: release
 	@sh scripts/demo.sh $(TOOL)
