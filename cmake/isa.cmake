@@ -7,13 +7,14 @@ set(QUASH_ISA_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi2)
 set(QUASH_ISA_FLAGS_avx512 ${QUASH_ISA_FLAGS_avx2} -mavx512f -mavx512bw -mavx512vl -mavx512dq
     -mavx512vbmi -mavx512vbmi2 -mavx512vnni)
 set(QUASH_ISA_FLAGS_neon "")  # part of the floor of armv8-a
+set(QUASH_ISA_FLAGS_dotprod -march=armv8.2-a+dotprod)
 
 if(QUASH_PORTABLE)
     set(QUASH_ISA_BUILT "")
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
     set(QUASH_ISA_BUILT avx2 avx512)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "^(aarch64|arm64)$")
-    set(QUASH_ISA_BUILT neon)
+    set(QUASH_ISA_BUILT neon dotprod)
 else()
     set(QUASH_ISA_BUILT "")
 endif()
@@ -21,7 +22,7 @@ endif()
 # Removes the files of a foreign instruction set from the list variable `list`, sets the flags of
 # the others.
 function(quash_select_isa list)
-    foreach(isa avx2 avx512 neon)
+    foreach(isa avx2 avx512 neon dotprod)
         set(files ${${list}})
         list(FILTER files INCLUDE REGEX "_${isa}\\.c$")
         if(isa IN_LIST QUASH_ISA_BUILT)

@@ -43,7 +43,7 @@ static void print_help(void) {
            "  3  input that cannot be used (format, shape, NaN, infinity)\n"
            "  4  damaged rows file, or one of an unknown version\n\n"
            "environment:\n"
-           "  QUASH_CPU  c, avx2, avx512 or neon: use no more of the processor than this\n");
+           "  QUASH_CPU  c, avx2, avx512, neon or dotprod: use no more of the processor than this\n");
 }
 
 /* Messages may quote a file name, and a terminal obeys control characters. */

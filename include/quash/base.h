@@ -139,7 +139,7 @@ typedef struct quash_context_params {
 
 /* Creates a context. params may be NULL for the defaults. The CPU level is the best that this
  * machine and its operating system support; the environment variable QUASH_CPU (c, avx2, avx512,
- * neon) forces a lower one.
+ * neon, dotprod) forces a lower one.
  * Errors: ARGUMENT (struct_size, half-filled allocator or runner, unknown QUASH_CPU),
  * UNSUPPORTED (QUASH_CPU names a level this machine lacks; big-endian host), MEMORY. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_context_create(quash_context **out,

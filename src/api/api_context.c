@@ -38,6 +38,12 @@ static quash_status check_params(const quash_context_params *params) {
     return QUASH_OK;
 }
 
+/* The context and the table it points to, in one piece. */
+struct context_block {
+    quash_context context;
+    struct quash_kernels kernels;
+};
+
 /* Packed bits and files are little-endian, and are read and written by copying. */
 static int host_is_little_endian(void) {
     const uint32_t one = 1;
@@ -61,12 +67,14 @@ quash_status quash_context_create(quash_context **out, const quash_context_param
     const quash_allocator allocator =
         params->allocator != NULL ? *params->allocator : quash_default_allocator;
     void *memory;
-    QUASH_TRY(quash_alloc(&allocator, sizeof(quash_context), "the context", &memory));
-    quash_context *const context = memory;
+    QUASH_TRY(quash_alloc(&allocator, sizeof(struct context_block), "the context", &memory));
+    struct context_block *const block = memory;
+    quash_kernels_fill(&block->kernels, level);
+    quash_context *const context = &block->context;
     context->allocator = allocator;
     context->runner = params->runner != NULL ? *params->runner : quash_serial_runner;
     context->level = level;
-    context->kernels = quash_kernels_for(level);
+    context->kernels = &block->kernels;
     *out = context;
     return QUASH_OK;
 }
@@ -74,7 +82,7 @@ quash_status quash_context_create(quash_context **out, const quash_context_param
 void quash_context_free(quash_context *context) {
     if (context != NULL) {
         const quash_allocator allocator = context->allocator;
-        quash_release(&allocator, context, sizeof *context);
+        quash_release(&allocator, context, sizeof(struct context_block));
     }
 }
 

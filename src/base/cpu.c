@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "base/os.h"
 #include "base/status.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
@@ -45,7 +46,7 @@ static enum quash_cpu_level best_level(void) {
 #if defined(__x86_64__) && defined(__GNUC__)
     return best_x86();
 #elif defined(__aarch64__)
-    return QUASH_CPU_NEON; /* part of armv8-a */
+    return quash_os_has_dotprod() ? QUASH_CPU_DOTPROD : QUASH_CPU_NEON;
 #else
     return QUASH_CPU_C;
 #endif
@@ -57,6 +58,7 @@ const char *quash_cpu_level_name(enum quash_cpu_level level) {
     case QUASH_CPU_AVX2: return "avx2";
     case QUASH_CPU_AVX512: return "avx512";
     case QUASH_CPU_NEON: return "neon";
+    case QUASH_CPU_DOTPROD: return "dotprod";
     }
     return "unknown";
 }
@@ -64,7 +66,8 @@ const char *quash_cpu_level_name(enum quash_cpu_level level) {
 int quash_cpu_supports(enum quash_cpu_level level) {
     const enum quash_cpu_level best = best_level();
     return level == QUASH_CPU_C || level == best ||
-           (level == QUASH_CPU_AVX2 && best == QUASH_CPU_AVX512);
+           (level == QUASH_CPU_AVX2 && best == QUASH_CPU_AVX512) ||
+           (level == QUASH_CPU_NEON && best == QUASH_CPU_DOTPROD);
 }
 
 quash_status quash_cpu_choose(const char *forced, enum quash_cpu_level *level) {
@@ -72,7 +75,7 @@ quash_status quash_cpu_choose(const char *forced, enum quash_cpu_level *level) {
         *level = best_level();
         return QUASH_OK;
     }
-    for (int candidate = QUASH_CPU_C; candidate <= QUASH_CPU_NEON; candidate++) {
+    for (int candidate = QUASH_CPU_C; candidate < QUASH_CPU_LEVELS; candidate++) {
         const enum quash_cpu_level named = (enum quash_cpu_level)candidate;
         if (strcmp(forced, quash_cpu_level_name(named)) == 0) {
             if (!quash_cpu_supports(named)) {
@@ -85,5 +88,7 @@ quash_status quash_cpu_choose(const char *forced, enum quash_cpu_level *level) {
         }
     }
     return quash_fail(QUASH_ERROR_ARGUMENT,
-                      "QUASH_CPU is \"%.32s\", expected c, avx2, avx512 or neon", forced);
+                      "QUASH_CPU is \"%.32s\", expected c, avx2, avx512, neon or "
+                      "dotprod",
+                      forced);
 }

@@ -9,8 +9,10 @@ enum quash_cpu_level {
     QUASH_CPU_C = 0,
     QUASH_CPU_AVX2,   /* AVX2, FMA, F16C, BMI2 */
     QUASH_CPU_AVX512, /* the above and F, BW, VL, DQ, VBMI, VBMI2, VNNI */
-    QUASH_CPU_NEON    /* armv8-a */
+    QUASH_CPU_NEON,   /* armv8-a */
+    QUASH_CPU_DOTPROD /* the above and dotprod (armv8.2-a) */
 };
+#define QUASH_CPU_LEVELS (QUASH_CPU_DOTPROD + 1)
 
 const char *quash_cpu_level_name(enum quash_cpu_level level);
 

@@ -6,4 +6,7 @@
 /* Value of an environment variable, or NULL. */
 const char *quash_os_environment(const char *name);
 
+/* Whether an AArch64 CPU has the dotprod instructions. */
+int quash_os_has_dotprod(void);
+
 #endif

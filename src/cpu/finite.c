@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* finite.c: finds NaN and infinity in the caller's arrays before anything is written. */
-#include <math.h>
-#include <string.h>
-
 #include "base/array.h"
 #include "base/runner.h"
 #include "cpu/first_failure.h"
@@ -10,6 +7,7 @@
 #include "kernel/kernel.h"
 
 struct find_job {
+    const struct quash_kernels *kernels;
     const quash_array *array;
     int64_t rows;   /* of all leading dimensions */
     int64_t middle; /* size of the second dimension, 1 for a matrix */
@@ -17,27 +15,11 @@ struct find_job {
     struct quash_first_failure first;
 };
 
-static int is_finite_element(const quash_array *array, const void *row, int64_t column) {
-    const unsigned char *const bytes = row;
-    uint32_t bits = 0;
-    switch (array->dtype) {
-    case QUASH_F32:
-        memcpy(&bits, bytes + column * 4, 4);
-        return (bits & 0x7F800000u) != 0x7F800000u;
-    case QUASH_F16: memcpy(&bits, bytes + column * 2, 2); return (bits & 0x7C00u) != 0x7C00u;
-    case QUASH_BF16: memcpy(&bits, bytes + column * 2, 2); return (bits & 0x7F80u) != 0x7F80u;
-    default: return 1;
-    }
-}
-
 static int64_t bad_column(const struct find_job *job, int64_t row) {
     const void *const start = quash_array_row(job->array, row / job->middle, row % job->middle);
-    for (int64_t c = 0; c < job->columns; c++) {
-        if (!is_finite_element(job->array, start, c)) {
-            return c;
-        }
-    }
-    return -1;
+    const size_t columns = (size_t)job->columns;
+    const size_t column = job->kernels->find_nonfinite[job->array->dtype](start, columns);
+    return column < columns ? (int64_t)column : -1;
 }
 
 static void find_task(void *state, int64_t index, int32_t worker) {
@@ -57,9 +39,14 @@ static void find_task(void *state, int64_t index, int32_t worker) {
 int quash_cpu_find_nonfinite(const quash_context *context, const quash_array *array,
                              int64_t position[3]) {
     const int64_t middle = array->ndim > 2 ? array->shape[1] : 1;
-    struct find_job job = {
-        array, array->shape[0] * middle, middle, array->shape[array->ndim - 1], { 0 }
-    };
+    if (array->dtype > QUASH_BF16) {
+        return 0; /* integers */
+    }
+    struct find_job job = { .kernels = context->kernels,
+                            .array = array,
+                            .rows = array->shape[0] * middle,
+                            .middle = middle,
+                            .columns = array->shape[array->ndim - 1] };
     quash_first_failure_init(&job.first);
     const int64_t tasks = quash_row_tasks(job.rows);
     quash_run(&context->runner, find_task, &job, tasks);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* convert_c.c: element types to float and back, C reference. */
+/* convert_c.c: element types to float and back, and the search for NaN and infinity, C reference. */
 #include <float.h>
 #include <math.h>
 #include <string.h>
@@ -68,4 +68,33 @@ void quash_store_bf16_c(const float *x, size_t n, void *target) {
         const int overflowed = (upper & 0x7FFFu) == 0x7F80u;
         write_u16(target, i, (uint16_t)(overflowed ? upper - 1u : upper));
     }
+}
+
+size_t quash_find_nonfinite_f32_c(const void *source, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        uint32_t bits;
+        memcpy(&bits, (const unsigned char *)source + i * sizeof bits, sizeof bits);
+        if ((bits & 0x7F800000u) == 0x7F800000u) {
+            return i;
+        }
+    }
+    return n;
+}
+
+size_t quash_find_nonfinite_f16_c(const void *source, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if ((read_u16(source, i) & 0x7C00u) == 0x7C00u) {
+            return i;
+        }
+    }
+    return n;
+}
+
+size_t quash_find_nonfinite_bf16_c(const void *source, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        if ((read_u16(source, i) & 0x7F80u) == 0x7F80u) {
+            return i;
+        }
+    }
+    return n;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* kernel.c: the kernel tables, the only file that names every instruction set. */
+/* kernel.c: the kernel tables, the only file that names every instruction set. The build defines
+ * QUASH_BUILT_<ISA> for those whose files it compiles (cmake/isa.cmake). */
 #include "kernel/kernel.h"
 
 static const struct quash_kernels table_c = {
@@ -16,13 +17,59 @@ static const struct quash_kernels table_c = {
     .load = { quash_load_f32_c, quash_load_f16_c, quash_load_bf16_c, quash_load_i8_c,
               quash_load_u8_c },
     .store = { quash_store_f32_c, quash_store_f16_c, quash_store_bf16_c },
+    .find_nonfinite = { quash_find_nonfinite_f32_c, quash_find_nonfinite_f16_c,
+                        quash_find_nonfinite_bf16_c },
     .scan = { quash_scan_1_c, quash_scan_2_c, quash_scan_3_c, quash_scan_4_c },
     .tile_scores = { quash_tile_scores_2_c, quash_tile_scores_3_c, quash_tile_scores_4_c },
     .tile_accumulate = { quash_tile_accumulate_2_c, quash_tile_accumulate_3_c,
                          quash_tile_accumulate_4_c },
 };
 
-const struct quash_kernels *quash_kernels_for(enum quash_cpu_level level) {
-    (void)level; /* no overlay yet: every level runs the C reference */
-    return &table_c;
+#ifdef QUASH_BUILT_AVX2
+static void overlay_avx2(struct quash_kernels *k) {
+    k->multiply = quash_multiply_avx2;
+}
+#endif
+
+#ifdef QUASH_BUILT_AVX512
+static void overlay_avx512(struct quash_kernels *k) {
+    (void)k;
+}
+#endif
+
+#ifdef QUASH_BUILT_NEON
+static void overlay_neon(struct quash_kernels *k) {
+    (void)k;
+}
+#endif
+
+#ifdef QUASH_BUILT_DOTPROD
+static void overlay_dotprod(struct quash_kernels *k) {
+    (void)k;
+}
+#endif
+
+void quash_kernels_fill(struct quash_kernels *kernels, enum quash_cpu_level level) {
+    *kernels = table_c;
+#ifdef QUASH_BUILT_AVX2
+    if (level == QUASH_CPU_AVX2 || level == QUASH_CPU_AVX512) {
+        overlay_avx2(kernels);
+    }
+#endif
+#ifdef QUASH_BUILT_AVX512
+    if (level == QUASH_CPU_AVX512) {
+        overlay_avx512(kernels);
+    }
+#endif
+#ifdef QUASH_BUILT_NEON
+    if (level == QUASH_CPU_NEON || level == QUASH_CPU_DOTPROD) {
+        overlay_neon(kernels);
+    }
+#endif
+#ifdef QUASH_BUILT_DOTPROD
+    if (level == QUASH_CPU_DOTPROD) {
+        overlay_dotprod(kernels);
+    }
+#endif
+    (void)level; /* without any instruction set */
 }

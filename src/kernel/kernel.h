@@ -23,132 +23,145 @@ struct quash_fit {
     int32_t squares; /* sum of integer[i]^2 */
 };
 
-/* Levels as a kernel sees them: 2^bits integers ascending, and the half - 1 positive thresholds of
- * one step size. The code of u is half + m for u >= 0 (and -0), half - 1 - m for u < 0, where m
- * counts the thresholds <= |u|. */
+/* Levels as a kernel sees them: 2^bits integers ascending and symmetric, integers[half - 1 - m] =
+ * -integers[half + m], and the half - 1 ascending positive thresholds of one step size. The code of
+ * u is half + m for u >= 0 (and -0), half - 1 - m for u < 0, where m counts the thresholds <= |u|.
+ * Both arrays may be read beyond what the bit width uses, as far as 4 bits would. */
 struct quash_levels {
-    int32_t half;
-    const int8_t *integers;
-    const float *thresholds;
+    int32_t half;            /* 1, 2, 4 or 8 */
+    const int8_t *integers;  /* [16] */
+    const float *thresholds; /* [7] */
 };
 
 /* Query heads that one unpacking of a tile serves. */
 #define QUASH_TILE_ROWS_MAX 16
 
+/* ---- Kernels: one function type each, shared by its variants and their test ---------------- */
+
+/* Largest |x[i]|; 0 for n = 0. No NaN. */
+typedef float quash_max_abs_fn(const float *x, size_t n);
+
+/* Sum of x[i]^2. */
+typedef float quash_sum_squares_fn(const float *x, size_t n);
+
+/* x[i] *= factor. */
+typedef void quash_multiply_fn(float *x, size_t n, float factor);
+
+/* One window step of the rotation: x[i] is negated where bit i of signs (bit i%8 of byte i/8) is
+ * set, then the Hadamard butterflies of strides 1, 2, 4, ..., then all times factor. width is a
+ * power of two; signs has whole 64-bit words. */
+typedef void quash_rotate_fn(float *x, size_t width, const uint8_t *signs, float factor);
+
+/* Its inverse: butterflies, factor, signs. */
+typedef void quash_unrotate_fn(float *x, size_t width, const uint8_t *signs, float factor);
+
+/* (x[i], x[i + ceil(n/2)]) becomes (sum, difference) / sqrt(2) for i < floor(n/2). Its own
+ * inverse. */
+typedef void quash_half_butterfly_fn(float *x, size_t n);
+
+/* Codes of u[i] = x[i] * gain, one per byte, and their fit. */
+typedef struct quash_fit quash_quantize_fn(const struct quash_levels *levels, const float *x,
+                                           size_t n, float gain, uint8_t *codes);
+
+/* x[i] = gain * integers[codes[i]]; codes below 16, integers has 16 bytes. */
+typedef void quash_dequantize_fn(const int8_t *integers, const uint8_t *codes, size_t n, float gain,
+                                 float *x);
+
+/* n codes to packed bits and back: element i at bit i*bits, little-endian; 3 bits as a plane of the
+ * low two bits, ceil(n/4) bytes, and a plane of the high bit, ceil(n/8) bytes. Unused bits of the
+ * last byte are 0. */
+typedef void quash_pack_fn(const uint8_t *codes, size_t n, uint8_t *packed);
+typedef void quash_unpack_fn(const uint8_t *packed, size_t n, uint8_t *codes);
+
+/* n elements of a dtype (misaligned allowed) to float; exact. */
+typedef void quash_load_fn(const void *source, size_t n, float *x);
+
+/* Float to a dtype (misaligned allowed), round to nearest even; values beyond the range, infinities
+ * included, become the largest finite number. No NaN. */
+typedef void quash_store_fn(const float *x, size_t n, void *target);
+
+/* Position of the first NaN or infinity among n elements of a dtype (misaligned allowed); n when
+ * all are finite. */
+typedef size_t quash_find_nonfinite_fn(const void *source, size_t n);
+
+/* Index scan: sums[r * queries + j] = sum of integers[code i of row r] * digits[j * n + i], for rows
+ * of packed codes `stride` bytes apart. n is a multiple of 32, |digit| <= 127; |sum| stays below
+ * 2^31 up to QUASH_DIM_MAX. */
+typedef void quash_scan_fn(const int8_t *integers, const uint8_t *packed, size_t rows,
+                           size_t stride, size_t n, const int8_t *digits, size_t queries,
+                           int32_t *sums);
+
+/* Attention, approximate zone; layouts in kernel/unit.h.
+ * Scores of the 64 tokens of a tile of keys: scores[r][t] = sum over i of q[r * dim_stride + i] *
+ * integers[code of dim i of token t], for r < rows <= QUASH_TILE_ROWS_MAX. key_dims is the head_dim
+ * rounded up to 32; q is zero beyond head_dim. */
+typedef void quash_tile_scores_fn(const int8_t *integers, const uint8_t *keys, size_t key_dims,
+                                  const float *q, size_t dim_stride, size_t rows,
+                                  float (*scores)[64]);
+
+/* out[r * dim_stride + i] += sum over t of weights[r][t] * integers[code of dim i of token t].
+ * value_dims is the head_dim rounded up to 16. */
+typedef void quash_tile_accumulate_fn(const int8_t *integers, const uint8_t *values,
+                                      size_t value_dims, const float (*weights)[64], size_t rows,
+                                      float *out, size_t dim_stride);
+
 struct quash_kernels {
-    /* Largest |x[i]|; 0 for n = 0. No NaN. */
-    float (*max_abs)(const float *x, size_t n);
-
-    /* Sum of x[i]^2. */
-    float (*sum_squares)(const float *x, size_t n);
-
-    /* x[i] *= factor. */
-    void (*multiply)(float *x, size_t n, float factor);
-
-    /* One window step of the rotation: x[i] is negated where bit i of signs (bit i%8 of byte i/8)
-     * is set, then the Hadamard butterflies of strides 1, 2, 4, ..., then all times factor.
-     * width is a power of two. */
-    void (*rotate)(float *x, size_t width, const uint8_t *signs, float factor);
-
-    /* Its inverse: butterflies, factor, signs. */
-    void (*unrotate)(float *x, size_t width, const uint8_t *signs, float factor);
-
-    /* (x[i], x[i + ceil(n/2)]) becomes (sum, difference) / sqrt(2) for i < floor(n/2). Its own
-     * inverse. */
-    void (*half_butterfly)(float *x, size_t n);
-
-    /* Codes of u[i] = x[i] * gain, one per byte, and their fit. */
-    struct quash_fit (*quantize)(const struct quash_levels *levels, const float *x, size_t n,
-                                 float gain, uint8_t *codes);
-
-    /* x[i] = gain * integers[codes[i]]. */
-    void (*dequantize)(const int8_t *integers, const uint8_t *codes, size_t n, float gain,
-                       float *x);
-
-    /* n codes to packed bits and back, [bits - 1]: element i at bit i*bits, little-endian; 3 bits
-     * as a plane of the low two bits, ceil(n/4) bytes, and a plane of the high bit, ceil(n/8)
-     * bytes.
-     * Unused bits of the last byte are 0. */
-    void (*pack[4])(const uint8_t *codes, size_t n, uint8_t *packed);
-    void (*unpack[4])(const uint8_t *packed, size_t n, uint8_t *codes);
-
-    /* n elements of a dtype (misaligned allowed) to float, [quash_dtype]; exact. */
-    void (*load[5])(const void *source, size_t n, float *x);
-
-    /* Float to F32, F16, BF16 [quash_dtype], round to nearest even; values beyond the range,
-     * infinities included, become the largest finite number. No NaN. */
-    void (*store[3])(const float *x, size_t n, void *target);
-
-    /* Index scan, [bits - 1]: sums[r * queries + j] = sum of integers[code i of row r] *
-     * digits[j * n + i], for rows of packed codes `stride` bytes apart. n is a multiple of 32,
-     * |digit| <= 127; |sum| stays below 2^31 up to QUASH_DIM_MAX. */
-    void (*scan[4])(const int8_t *integers, const uint8_t *packed, size_t rows, size_t stride,
-                    size_t n, const int8_t *digits, size_t queries, int32_t *sums);
-
-    /* Attention, approximate zone, [bits - 2]; layouts in kernel/unit.h.
-     * Scores of the 64 tokens of a tile of keys: scores[r][t] = sum over i of q[r * dim_stride + i]
-     * * integers[code of dim i of token t], for r < rows <= QUASH_TILE_ROWS_MAX. key_dims is the
-     * head_dim rounded up to 32; q is zero beyond head_dim. */
-    void (*tile_scores[3])(const int8_t *integers, const uint8_t *keys, size_t key_dims,
-                           const float *q, size_t dim_stride, size_t rows, float (*scores)[64]);
-
-    /* out[r * dim_stride + i] += sum over t of weights[r][t] * integers[code of dim i of token t].
-     * value_dims is the head_dim rounded up to 16. */
-    void (*tile_accumulate[3])(const int8_t *integers, const uint8_t *values, size_t value_dims,
-                               const float (*weights)[64], size_t rows, float *out,
-                               size_t dim_stride);
+    quash_max_abs_fn *max_abs;
+    quash_sum_squares_fn *sum_squares;
+    quash_multiply_fn *multiply;
+    quash_rotate_fn *rotate;
+    quash_unrotate_fn *unrotate;
+    quash_half_butterfly_fn *half_butterfly;
+    quash_quantize_fn *quantize;
+    quash_dequantize_fn *dequantize;
+    quash_pack_fn *pack[4];                     /* [bits - 1] */
+    quash_unpack_fn *unpack[4];                 /* [bits - 1] */
+    quash_load_fn *load[5];                     /* [quash_dtype] */
+    quash_store_fn *store[3];                   /* [quash_dtype] F32, F16, BF16 */
+    quash_find_nonfinite_fn *find_nonfinite[3]; /* [quash_dtype] F32, F16, BF16 */
+    quash_scan_fn *scan[4];                     /* [bits - 1] */
+    quash_tile_scores_fn *tile_scores[3];       /* [bits - 2] */
+    quash_tile_accumulate_fn *tile_accumulate[3];
 };
 
-/* The table of a level; static storage, immutable. */
-const struct quash_kernels *quash_kernels_for(enum quash_cpu_level level);
+/* Fills the table of a level: the C reference, and over it what each instruction set up to that
+ * level has. A level this build was made without has the C reference. */
+void quash_kernels_fill(struct quash_kernels *kernels, enum quash_cpu_level level);
 
-/* ---- C reference ------------------------------------------------------------------------- */
+/* ---- Variants: declared for every instruction set, defined where a file exists -------------- */
 
-float quash_max_abs_c(const float *x, size_t n);
-float quash_sum_squares_c(const float *x, size_t n);
-void quash_multiply_c(float *x, size_t n, float factor);
-void quash_rotate_c(float *x, size_t width, const uint8_t *signs, float factor);
-void quash_unrotate_c(float *x, size_t width, const uint8_t *signs, float factor);
-void quash_half_butterfly_c(float *x, size_t n);
-struct quash_fit quash_quantize_c(const struct quash_levels *levels, const float *x, size_t n,
-                                  float gain, uint8_t *codes);
-void quash_dequantize_c(const int8_t *integers, const uint8_t *codes, size_t n, float gain,
-                        float *x);
-void quash_pack_1_c(const uint8_t *codes, size_t n, uint8_t *packed);
-void quash_pack_2_c(const uint8_t *codes, size_t n, uint8_t *packed);
-void quash_pack_3_c(const uint8_t *codes, size_t n, uint8_t *packed);
-void quash_pack_4_c(const uint8_t *codes, size_t n, uint8_t *packed);
-void quash_unpack_1_c(const uint8_t *packed, size_t n, uint8_t *codes);
-void quash_unpack_2_c(const uint8_t *packed, size_t n, uint8_t *codes);
-void quash_unpack_3_c(const uint8_t *packed, size_t n, uint8_t *codes);
-void quash_unpack_4_c(const uint8_t *packed, size_t n, uint8_t *codes);
-void quash_load_f32_c(const void *source, size_t n, float *x);
-void quash_load_f16_c(const void *source, size_t n, float *x);
-void quash_load_bf16_c(const void *source, size_t n, float *x);
-void quash_load_i8_c(const void *source, size_t n, float *x);
-void quash_load_u8_c(const void *source, size_t n, float *x);
-void quash_store_f32_c(const float *x, size_t n, void *target);
-void quash_store_f16_c(const float *x, size_t n, void *target);
-void quash_store_bf16_c(const float *x, size_t n, void *target);
+#define QUASH_VARIANTS(type, name)                                                                 \
+    type quash_##name##_c, quash_##name##_avx2, quash_##name##_avx512, quash_##name##_neon,        \
+        quash_##name##_dotprod
+#define QUASH_VARIANTS_OF_2_TO_4(type, name)                                                       \
+    QUASH_VARIANTS(type, name##_2);                                                                \
+    QUASH_VARIANTS(type, name##_3);                                                                \
+    QUASH_VARIANTS(type, name##_4)
+#define QUASH_VARIANTS_OF_1_TO_4(type, name)                                                       \
+    QUASH_VARIANTS(type, name##_1);                                                                \
+    QUASH_VARIANTS_OF_2_TO_4(type, name)
+#define QUASH_VARIANTS_OF_FLOATS(type, name)                                                       \
+    QUASH_VARIANTS(type, name##_f32);                                                              \
+    QUASH_VARIANTS(type, name##_f16);                                                              \
+    QUASH_VARIANTS(type, name##_bf16)
 
-#define QUASH_DECLARE_SCAN_C(bits)                                                                 \
-    void quash_scan_##bits##_c(const int8_t *integers, const uint8_t *packed, size_t rows,         \
-                               size_t stride, size_t n, const int8_t *digits, size_t queries,      \
-                               int32_t *sums)
-QUASH_DECLARE_SCAN_C(1);
-QUASH_DECLARE_SCAN_C(2);
-QUASH_DECLARE_SCAN_C(3);
-QUASH_DECLARE_SCAN_C(4);
-
-#define QUASH_DECLARE_TILE_C(bits)                                                                 \
-    void quash_tile_scores_##bits##_c(const int8_t *integers, const uint8_t *keys,                 \
-                                      size_t key_dims, const float *q, size_t dim_stride,          \
-                                      size_t rows, float(*scores)[64]);                            \
-    void quash_tile_accumulate_##bits##_c(const int8_t *integers, const uint8_t *values,           \
-                                          size_t value_dims, const float(*weights)[64],            \
-                                          size_t rows, float *out, size_t dim_stride)
-QUASH_DECLARE_TILE_C(2);
-QUASH_DECLARE_TILE_C(3);
-QUASH_DECLARE_TILE_C(4);
+QUASH_VARIANTS(quash_max_abs_fn, max_abs);
+QUASH_VARIANTS(quash_sum_squares_fn, sum_squares);
+QUASH_VARIANTS(quash_multiply_fn, multiply);
+QUASH_VARIANTS(quash_rotate_fn, rotate);
+QUASH_VARIANTS(quash_unrotate_fn, unrotate);
+QUASH_VARIANTS(quash_half_butterfly_fn, half_butterfly);
+QUASH_VARIANTS(quash_quantize_fn, quantize);
+QUASH_VARIANTS(quash_dequantize_fn, dequantize);
+QUASH_VARIANTS_OF_1_TO_4(quash_pack_fn, pack);
+QUASH_VARIANTS_OF_1_TO_4(quash_unpack_fn, unpack);
+QUASH_VARIANTS_OF_FLOATS(quash_load_fn, load);
+QUASH_VARIANTS(quash_load_fn, load_i8);
+QUASH_VARIANTS(quash_load_fn, load_u8);
+QUASH_VARIANTS_OF_FLOATS(quash_store_fn, store);
+QUASH_VARIANTS_OF_FLOATS(quash_find_nonfinite_fn, find_nonfinite);
+QUASH_VARIANTS_OF_1_TO_4(quash_scan_fn, scan);
+QUASH_VARIANTS_OF_2_TO_4(quash_tile_scores_fn, tile_scores);
+QUASH_VARIANTS_OF_2_TO_4(quash_tile_accumulate_fn, tile_accumulate);
 
 #endif

@@ -17,6 +17,8 @@ static float *gaussian_rows(uint64_t seed, size_t count, size_t dim) {
 /* The blocks hold what an unbiased codec makes of row - centre, padded with code 0, and the addend
  * is exact. */
 static void check_blocks(quash_context *context, const quash_index *index, const float *rows) {
+    struct quash_kernels kernels;
+    quash_kernels_fill(&kernels, QUASH_CPU_C);
     const size_t dim = (size_t)index->params.dim;
     const size_t dims = (dim + 31) / 32 * 32;
     const size_t row_codes = dims / 8 * (size_t)index->params.bits;
@@ -46,9 +48,9 @@ static void check_blocks(quash_context *context, const quash_index *index, const
         CHECK_EQ(quash_encode(codec, &one, coded, row_bytes), QUASH_OK);
         float scale;
         memcpy(&scale, coded, sizeof scale);
-        quash_kernels_for(QUASH_CPU_C)->unpack[params.bits - 1](coded + 4, dim, codes);
+        kernels.unpack[params.bits - 1](coded + 4, dim, codes);
         memset(codes + dim, 0, dims - dim);
-        quash_kernels_for(QUASH_CPU_C)->pack[params.bits - 1](codes, dims, packed);
+        kernels.pack[params.bits - 1](codes, dims, packed);
         wrong += memcmp(packed, index->blocks[r / 1024] + (size_t)(r % 1024) * row_codes,
                         row_codes) != 0;
         const struct ref_row row = ref_row_read(index, r);

@@ -156,7 +156,7 @@ TEST(size_products_are_checked) {
 
 /* ---- CPU levels -------------------------------------------------------------------------- */
 
-static const char *const level_names[] = { "c", "avx2", "avx512", "neon" };
+static const char *const level_names[] = { "c", "avx2", "avx512", "neon", "dotprod" };
 
 TEST(cpu_level_is_chosen_by_name) {
     enum quash_cpu_level best = QUASH_CPU_C;
@@ -165,7 +165,7 @@ TEST(cpu_level_is_chosen_by_name) {
     CHECK(quash_cpu_supports(best) && quash_cpu_supports(QUASH_CPU_C));
     CHECK_EQ(quash_cpu_choose("", &level), QUASH_OK);
     CHECK(level == best);
-    for (int i = QUASH_CPU_C; i <= QUASH_CPU_NEON; i++) {
+    for (int i = QUASH_CPU_C; i < QUASH_CPU_LEVELS; i++) {
         const enum quash_cpu_level named = (enum quash_cpu_level)i;
         CHECK(strcmp(quash_cpu_level_name(named), level_names[i]) == 0);
         if (quash_cpu_supports(named)) {
@@ -184,13 +184,13 @@ TEST(cpu_level_is_chosen_by_name) {
     /* No machine has both. */
     CHECK(!quash_cpu_supports(QUASH_CPU_NEON) || !quash_cpu_supports(QUASH_CPU_AVX2));
     CHECK_FAILS(quash_cpu_choose("AVX2", &level), QUASH_ERROR_ARGUMENT,
-                "QUASH_CPU is \"AVX2\", expected c, avx2, avx512 or neon");
+                "QUASH_CPU is \"AVX2\", expected c, avx2, avx512, neon or dotprod");
     CHECK_FAILS(quash_cpu_choose("c ", &level), QUASH_ERROR_ARGUMENT,
-                "QUASH_CPU is \"c \", expected c, avx2, avx512 or neon");
+                "QUASH_CPU is \"c \", expected c, avx2, avx512, neon or dotprod");
     CHECK_FAILS(quash_cpu_choose("0123456789012345678901234567890123456789", &level),
                 QUASH_ERROR_ARGUMENT,
-                "QUASH_CPU is \"01234567890123456789012345678901\", expected c, avx2, avx512 or "
-                "neon");
+                "QUASH_CPU is \"01234567890123456789012345678901\", expected c, avx2, avx512, "
+                "neon or dotprod");
 }
 
 TEST(contexts_obey_the_environment) {
@@ -210,7 +210,7 @@ TEST(contexts_obey_the_environment) {
     context = NULL;
     (void)setenv("QUASH_CPU", "mmx", 1);
     CHECK_FAILS(quash_context_create(&context, NULL), QUASH_ERROR_ARGUMENT,
-                "QUASH_CPU is \"mmx\", expected c, avx2, avx512 or neon");
+                "QUASH_CPU is \"mmx\", expected c, avx2, avx512, neon or dotprod");
     CHECK(context == NULL);
     (void)setenv("QUASH_CPU", before, 1); /* "" forces nothing */
 }
