@@ -28,12 +28,19 @@ static const struct quash_kernels table_c = {
 #ifdef QUASH_BUILT_AVX2
 static void overlay_avx2(struct quash_kernels *k) {
     k->multiply = quash_multiply_avx2;
+    k->sum_squares = quash_sum_squares_avx2;
+    k->rotate = quash_rotate_avx2;
+    k->unrotate = quash_unrotate_avx2;
+    k->half_butterfly = quash_half_butterfly_avx2;
+    k->quantize = quash_quantize_avx2;
 }
 #endif
 
 #ifdef QUASH_BUILT_AVX512
 static void overlay_avx512(struct quash_kernels *k) {
-    (void)k;
+    k->rotate = quash_rotate_avx512;
+    k->unrotate = quash_unrotate_avx512;
+    k->quantize = quash_quantize_avx512;
 }
 #endif
 
