@@ -14,6 +14,7 @@ static const struct quash_kernels table_c = {
     .dequantize = quash_dequantize_c,
     .pack = { quash_pack_1_c, quash_pack_2_c, quash_pack_3_c, quash_pack_4_c },
     .unpack = { quash_unpack_1_c, quash_unpack_2_c, quash_unpack_3_c, quash_unpack_4_c },
+    .pack_unit = { quash_pack_unit_2_c, quash_pack_unit_3_c, quash_pack_unit_4_c },
     .load = { quash_load_f32_c, quash_load_f16_c, quash_load_bf16_c, quash_load_i8_c,
               quash_load_u8_c },
     .store = { quash_store_f32_c, quash_store_f16_c, quash_store_bf16_c },
@@ -33,6 +34,9 @@ static void overlay_avx2(struct quash_kernels *k) {
     k->unrotate = quash_unrotate_avx2;
     k->half_butterfly = quash_half_butterfly_avx2;
     k->quantize = quash_quantize_avx2;
+    k->pack_unit[0] = quash_pack_unit_2_avx2;
+    k->pack_unit[1] = quash_pack_unit_3_avx2;
+    k->pack_unit[2] = quash_pack_unit_4_avx2;
 }
 #endif
 

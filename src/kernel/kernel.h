@@ -73,6 +73,12 @@ typedef void quash_dequantize_fn(const int8_t *integers, const uint8_t *codes, s
 typedef void quash_pack_fn(const uint8_t *codes, size_t n, uint8_t *packed);
 typedef void quash_unpack_fn(const uint8_t *packed, size_t n, uint8_t *codes);
 
+/* A unit of a cache tile (kernel/unit.h) from codes, one per byte, each below 2^bits: that of
+ * (lane, element) is codes[lane * lane_stride + element * element_stride], one of the strides is 1.
+ */
+typedef void quash_pack_unit_fn(const uint8_t *codes, size_t lane_stride, size_t element_stride,
+                                uint8_t *unit);
+
 /* n elements of a dtype (misaligned allowed) to float; exact. */
 typedef void quash_load_fn(const void *source, size_t n, float *x);
 
@@ -116,6 +122,7 @@ struct quash_kernels {
     quash_dequantize_fn *dequantize;
     quash_pack_fn *pack[4];                     /* [bits - 1] */
     quash_unpack_fn *unpack[4];                 /* [bits - 1] */
+    quash_pack_unit_fn *pack_unit[3];           /* [bits - 2] */
     quash_load_fn *load[5];                     /* [quash_dtype] */
     quash_store_fn *store[3];                   /* [quash_dtype] F32, F16, BF16 */
     quash_find_nonfinite_fn *find_nonfinite[3]; /* [quash_dtype] F32, F16, BF16 */
@@ -155,6 +162,7 @@ QUASH_VARIANTS(quash_quantize_fn, quantize);
 QUASH_VARIANTS(quash_dequantize_fn, dequantize);
 QUASH_VARIANTS_OF_1_TO_4(quash_pack_fn, pack);
 QUASH_VARIANTS_OF_1_TO_4(quash_unpack_fn, unpack);
+QUASH_VARIANTS_OF_2_TO_4(quash_pack_unit_fn, pack_unit);
 QUASH_VARIANTS_OF_FLOATS(quash_load_fn, load);
 QUASH_VARIANTS(quash_load_fn, load_i8);
 QUASH_VARIANTS(quash_load_fn, load_u8);
