@@ -50,7 +50,9 @@ static void overlay_avx512(struct quash_kernels *k) {
 
 #ifdef QUASH_BUILT_NEON
 static void overlay_neon(struct quash_kernels *k) {
-    (void)k;
+    k->max_abs = quash_max_abs_neon;
+    k->sum_squares = quash_sum_squares_neon;
+    k->multiply = quash_multiply_neon;
 }
 #endif
 
