@@ -53,6 +53,9 @@ static void overlay_neon(struct quash_kernels *k) {
     k->max_abs = quash_max_abs_neon;
     k->sum_squares = quash_sum_squares_neon;
     k->multiply = quash_multiply_neon;
+    k->rotate = quash_rotate_neon;
+    k->unrotate = quash_unrotate_neon;
+    k->half_butterfly = quash_half_butterfly_neon;
 }
 #endif
 
