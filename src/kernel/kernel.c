@@ -56,6 +56,8 @@ static void overlay_neon(struct quash_kernels *k) {
     k->rotate = quash_rotate_neon;
     k->unrotate = quash_unrotate_neon;
     k->half_butterfly = quash_half_butterfly_neon;
+    k->quantize = quash_quantize_neon;
+    k->dequantize = quash_dequantize_neon;
 }
 #endif
 
