@@ -58,6 +58,14 @@ static void overlay_neon(struct quash_kernels *k) {
     k->half_butterfly = quash_half_butterfly_neon;
     k->quantize = quash_quantize_neon;
     k->dequantize = quash_dequantize_neon;
+    k->pack[0] = quash_pack_1_neon;
+    k->pack[1] = quash_pack_2_neon;
+    k->pack[2] = quash_pack_3_neon;
+    k->pack[3] = quash_pack_4_neon;
+    k->unpack[0] = quash_unpack_1_neon;
+    k->unpack[1] = quash_unpack_2_neon;
+    k->unpack[2] = quash_unpack_3_neon;
+    k->unpack[3] = quash_unpack_4_neon;
 }
 #endif
 
