@@ -66,6 +66,16 @@ static void overlay_neon(struct quash_kernels *k) {
     k->unpack[1] = quash_unpack_2_neon;
     k->unpack[2] = quash_unpack_3_neon;
     k->unpack[3] = quash_unpack_4_neon;
+    k->load[QUASH_F16] = quash_load_f16_neon;
+    k->load[QUASH_BF16] = quash_load_bf16_neon;
+    k->load[QUASH_I8] = quash_load_i8_neon;
+    k->load[QUASH_U8] = quash_load_u8_neon;
+    k->store[QUASH_F32] = quash_store_f32_neon;
+    k->store[QUASH_F16] = quash_store_f16_neon;
+    k->store[QUASH_BF16] = quash_store_bf16_neon;
+    k->find_nonfinite[QUASH_F32] = quash_find_nonfinite_f32_neon;
+    k->find_nonfinite[QUASH_F16] = quash_find_nonfinite_f16_neon;
+    k->find_nonfinite[QUASH_BF16] = quash_find_nonfinite_bf16_neon;
 }
 #endif
 
