@@ -76,6 +76,10 @@ static void overlay_neon(struct quash_kernels *k) {
     k->find_nonfinite[QUASH_F32] = quash_find_nonfinite_f32_neon;
     k->find_nonfinite[QUASH_F16] = quash_find_nonfinite_f16_neon;
     k->find_nonfinite[QUASH_BF16] = quash_find_nonfinite_bf16_neon;
+    k->scan[0] = quash_scan_1_neon;
+    k->scan[1] = quash_scan_2_neon;
+    k->scan[2] = quash_scan_3_neon;
+    k->scan[3] = quash_scan_4_neon;
 }
 #endif
 
