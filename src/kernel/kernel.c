@@ -85,7 +85,10 @@ static void overlay_neon(struct quash_kernels *k) {
 
 #ifdef QUASH_BUILT_DOTPROD
 static void overlay_dotprod(struct quash_kernels *k) {
-    (void)k;
+    k->scan[0] = quash_scan_1_dotprod;
+    k->scan[1] = quash_scan_2_dotprod;
+    k->scan[2] = quash_scan_3_dotprod;
+    k->scan[3] = quash_scan_4_dotprod;
 }
 #endif
 
