@@ -57,7 +57,7 @@ for library in $(readelf -d "$build/libquash.so" | sed -n 's/.*(NEEDED).*\[\(.*\
 done
 
 objects=0
-for isa in avx2 avx512 neon; do
+for isa in avx2 avx512 neon dotprod; do
     for object in $(find "$build" -path '*quash_objects.dir*' -name "*_$isa.c.o"); do
         objects=$((objects + 1))
         wrong=$(nm -g --defined-only "$object" | awk '{ print $NF }' | grep -v "_$isa\$" || true)
