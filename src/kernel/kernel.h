@@ -16,6 +16,7 @@
 #include <stdint.h>
 
 #include "base/cpu.h"
+#include "base/exact.h"
 
 /* One trial of a step size: the codes' integers against the vector they stand for. */
 struct quash_fit {
