@@ -64,8 +64,10 @@ test-python: build/venv/ready
 test-torch: build/venv-torch/ready
 	@$(<D)/bin/python -m pytest $(PYTEST_FLAGS)
 
+# The prefix is known when CMake configures: on Debian the library's folder depends on it.
+install: override CMAKE_FLAGS += -DCMAKE_INSTALL_PREFIX="$(PREFIX)"
 install: release
-	@cmake --install $(RELEASE) --prefix "$(PREFIX)"
+	@cmake --install $(RELEASE)
 
 clean:
 	@rm -rf build
