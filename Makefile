@@ -14,7 +14,7 @@ TOOL = $(RELEASE)/quash
 PACKAGE = pyproject.toml CMakeLists.txt $(shell find include src tools cmake python -type f \
     ! -name '*.pyc')
 
-.PHONY: help demo test test-c test-python test-torch bench install clean release
+.PHONY: help demo test test-c test-python test-torch bench install dist clean release
 
 help:
 	@echo "make demo      build, then show compression, attention and search on the data of data/"
@@ -22,6 +22,7 @@ help:
 	@echo "make test-torch  the Python tests with torch and transformers too (a download of 3 GB)"
 	@echo "make bench     build, then time encoding, attention and search on this machine"
 	@echo "make install   build and install below PREFIX ($(PREFIX)); DESTDIR is honoured"
+	@echo "make dist      the sources of the last commit: build/quash-VERSION.tar.gz"
 	@echo "make clean     remove build/"
 
 # $(call build,PRESET,MORE): quiet unless it fails.
@@ -68,6 +69,14 @@ test-torch: build/venv-torch/ready
 install: override CMAKE_FLAGS += -DCMAKE_INSTALL_PREFIX="$(PREFIX)"
 install: release
 	@cmake --install $(RELEASE)
+
+VERSION = $(shell sed -n 's/^.define QUASH_VERSION_[MP][A-Z]* \([0-9]*\)$$/\1/p' \
+    include/quash/base.h | paste -sd .)
+
+dist:
+	@mkdir -p build
+	@git archive --prefix=quash-$(VERSION)/ -o build/quash-$(VERSION).tar.gz HEAD
+	@echo build/quash-$(VERSION).tar.gz
 
 clean:
 	@rm -rf build
