@@ -8,7 +8,8 @@
 #                                        sh scripts/check_symbols.sh --list > tests/abi/symbols.txt
 #
 # Checked: headers, tests/abi/symbols.txt and libquash.so name the same functions; the library needs
-# libc and libm only; an object of one instruction set exports only names that end in it.
+# libc and libm only, has its SONAME, no search path, no executable stack, no text relocations, and
+# is read-only after relocation; an object of one instruction set exports only names that end in it.
 set -eu
 export LC_ALL=C
 cd "$(dirname "$0")/.."
@@ -55,6 +56,21 @@ for library in $(readelf -d "$build/libquash.so" | sed -n 's/.*(NEEDED).*\[\(.*\
         ;;
     esac
 done
+
+# expect WHAT COUNT PATTERN: readelf prints that many lines with the pattern.
+readelf -dlW "$build/libquash.so" > "$temporary/elf"
+expect() {
+    if [ "$(grep -cE "$3" "$temporary/elf")" != "$2" ]; then
+        echo "libquash.so: expected $1"
+        status=1
+    fi
+}
+major=$(sed -n 's/^#define QUASH_VERSION_MAJOR //p' include/quash/base.h)
+expect "the SONAME libquash.so.$major" 1 "\(SONAME\).*\[libquash\.so\.$major\]\$"
+expect "no search path" 0 '\((RPATH|RUNPATH)\)'
+expect "no text relocations" 0 'TEXTREL'
+expect "a stack that is not executable" 1 '^ *GNU_STACK .* RW +0x'
+expect "to be read-only after relocation" 1 '^ *GNU_RELRO '
 
 objects=0
 for isa in avx2 avx512 neon dotprod; do
