@@ -3,7 +3,6 @@
  * Arrays of elements may lie anywhere, so they are read and written as bytes. Loading binary32 is a
  * copy and has no variant. */
 #include <float.h>
-#include <math.h>
 
 #include "kernel/kernel.h"
 #include "kernel/neon.h"
