@@ -4,8 +4,9 @@
  * tool can use are accepted; every refusal says what was found, where, and what was expected. */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
+#include "read_npy.h"
+
 #include "npy_header.h"
-#include "source.h"
 
 #include <stdio.h>
 #include <stdlib.h>

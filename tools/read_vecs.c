@@ -4,7 +4,7 @@
  * size tells, a pipe's end. */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
-#include "source.h"
+#include "read_vecs.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,7 +40,7 @@ int vecs_open(struct source *source, struct tool_error *error) {
         return tool_fail(error, TOOL_DATA,
                          "%s: row 0, byte 0: found dim %lld, expected 1 to %d (is it a .%s file?)",
                          name, (long long)source->dim, QUASH_DIM_MAX,
-                         source_format_names[source->format]);
+                         source->format == SOURCE_FVECS ? "fvecs" : "bvecs");
     }
     const int64_t record = DIM_BYTES + (int64_t)source_row_bytes(source);
     source->have_row_start = true;

@@ -4,6 +4,9 @@
 #define _FILE_OFFSET_BITS 64
 #include "source.h"
 
+#include "read_npy.h"
+#include "read_vecs.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,10 +59,6 @@ void source_close(struct source *source) {
     input_close(&source->input);
     free(source->spare);
     source->spare = NULL;
-}
-
-size_t source_row_bytes(const struct source *source) {
-    return (size_t)source->dim * tool_dtype_bytes(source->dtype);
 }
 
 int64_t source_chunk_rows(const struct source *source) {
