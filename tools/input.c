@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -53,6 +54,43 @@ void input_close(struct input *input) {
     }
     input->fd = -1;
     input->memory = NULL;
+    if (input->interruptible) {
+        (void)close(input->interrupt[0]);
+        (void)close(input->interrupt[1]);
+    }
+    input->interruptible = false;
+}
+
+int input_make_interruptible(struct input *input, struct tool_error *error) {
+    if (input->is_pipe && input->fd >= 0) { /* what is on a disk does not wait */
+        if (pipe(input->interrupt) != 0) {
+            return tool_fail_errno(error, input->name, "cannot create a pipe", errno);
+        }
+        input->interruptible = true;
+    }
+    return TOOL_OK;
+}
+
+void input_interrupt(const struct input *input) {
+    if (input->interruptible) {
+        const ssize_t ignored = write(input->interrupt[1], "", 1);
+        (void)ignored;
+    }
+}
+
+/* read, which may be interrupted while it waits. */
+static ssize_t read_or_stop(const struct input *input, void *buffer, size_t size) {
+    if (input->interruptible) {
+        struct pollfd files[2] = { { input->interrupt[0], POLLIN, 0 }, { input->fd, POLLIN, 0 } };
+        if (poll(files, 2, -1) < 0) {
+            return -1;
+        }
+        if (files[0].revents != 0) {
+            errno = ECANCELED;
+            return -1;
+        }
+    }
+    return read(input->fd, buffer, size);
 }
 
 int input_read(struct input *input, void *buffer, size_t size, size_t *got,
@@ -67,7 +105,7 @@ int input_read(struct input *input, void *buffer, size_t size, size_t *got,
         }
     }
     while (input->fd >= 0 && filled < size) {
-        const ssize_t count = read(input->fd, (char *)buffer + filled, size - filled);
+        const ssize_t count = read_or_stop(input, (char *)buffer + filled, size - filled);
         if (count < 0 && errno == EINTR) {
             continue;
         }
