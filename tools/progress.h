@@ -8,11 +8,15 @@
 struct progress {
     const char *what;   /* "rows" */
     int64_t total;      /* -1: unknown */
+    size_t bytes_each;  /* bytes of one, for a rate in MB/s; 0: no such rate */
     double start, last; /* seconds */
     bool enabled, shown;
 };
 
+/* quiet: no line, terminal or not. */
 void progress_start(struct progress *progress, const char *what, int64_t total);
+void progress_start_bytes(struct progress *progress, const char *what, int64_t total,
+                          size_t bytes_each, bool quiet);
 void progress_update(struct progress *progress, int64_t done);
 void progress_end(struct progress *progress);
 
