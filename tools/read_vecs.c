@@ -9,7 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DIM_BYTES = 4 };
+enum {
+    DIM_BYTES = 4,
+    SPARE_BYTES = 1 << 20 /* rows are freed of their dims in pieces that stay in the cache */
+};
 
 static int32_t read_dim(const unsigned char *bytes) {
     int32_t dim;
@@ -100,15 +103,12 @@ static int check_row(const struct source *source, const unsigned char *bytes, si
     return TOOL_OK;
 }
 
-int vecs_read(struct source *source, void *buffer, int64_t max, int64_t *got,
-              struct tool_error *error) {
+/* Reads up to max rows, as many as fit in spare, to buffer. */
+static int read_some(struct source *source, char *buffer, int64_t max, int64_t *got,
+                     struct tool_error *error) {
     const size_t row_bytes = source_row_bytes(source);
     const size_t record = DIM_BYTES + row_bytes;
     size_t bytes = 0;
-    *got = 0;
-    if (max < 1) {
-        return TOOL_OK;
-    }
     const int code = read_records(source, max, &bytes, error);
     if (code != TOOL_OK) {
         return code;
@@ -120,10 +120,30 @@ int vecs_read(struct source *source, void *buffer, int64_t max, int64_t *got,
         if (bad != TOOL_OK) {
             return bad;
         }
-        memcpy((char *)buffer + (size_t)rows * row_bytes, source->spare + at + DIM_BYTES,
-               row_bytes);
+        memcpy(buffer + (size_t)rows * row_bytes, source->spare + at + DIM_BYTES, row_bytes);
     }
     source->rows_read += rows;
+    *got = rows;
+    return TOOL_OK;
+}
+
+int vecs_read(struct source *source, void *buffer, int64_t max, int64_t *got,
+              struct tool_error *error) {
+    const size_t row_bytes = source_row_bytes(source);
+    const size_t fitting = SPARE_BYTES / (DIM_BYTES + row_bytes);
+    const int64_t most = fitting > 0 ? (int64_t)fitting : 1;
+    int64_t rows = 0;
+    int64_t some = most;
+    *got = 0;
+    while (rows < max && some == most) {
+        const int64_t wanted = max - rows < most ? max - rows : most;
+        const int code =
+            read_some(source, (char *)buffer + (size_t)rows * row_bytes, wanted, &some, error);
+        if (code != TOOL_OK) {
+            return code;
+        }
+        rows += some;
+    }
     *got = rows;
     return TOOL_OK;
 }
