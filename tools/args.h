@@ -65,5 +65,11 @@ int args_check_operands(const struct args_texts *operands, int min, int max, con
         "no-time", 0, ARGS_FLAG, (target), 0, 0, NULL, NULL,                                       \
             "leave out times and speeds: the output is then reproducible"                          \
     }
+/* Of the commands that write a file. */
+#define ARGS_QUIET(target)                                                                         \
+    {                                                                                              \
+        "quiet", 'q', ARGS_FLAG, (target), 0, 0, NULL, NULL,                                       \
+            "show no progress and, without --json, no figures"                                     \
+    }
 
 #endif

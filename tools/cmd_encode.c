@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_encode.c: `quash encode`: rows of numbers to a rows file, a chunk at a time. */
+/* cmd_encode.c: `quash encode`: rows of numbers to a rows file, a piece at a time, in bounded memory. */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
 #include "args.h"
 #include "commands.h"
 #include "output.h"
+#include "pipeline.h"
 #include "progress.h"
 #include "report.h"
 #include "rows_input.h"
 #include "source.h"
+#include "spool.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,145 +19,160 @@ struct encode_options {
     int32_t bits, search_level, rounds;
     int32_t policy, scale, format; /* positions in their lists of names; format may be -1 */
     uint64_t seed;
-    bool json, no_time;
+    bool json, no_time, quiet;
 };
 
 /* A run of the command. */
 struct encode {
-    struct source source;
+    struct source source; /* the step read's while the pipeline runs */
     struct output output;
-    FILE *spool; /* encoded rows of an input whose number of rows is not known yet; or NULL */
+    struct spool spool; /* encoded rows, for an output that must begin with their number */
+    bool spooled;
     quash_context *context;
     quash_codec *codec;
-    void *rows;  /* a chunk as it was read */
-    void *codes; /* the same, encoded */
-    uint32_t crc;
+    int64_t piece_rows;
+    uint32_t crc; /* of the codes written */
+    struct progress progress;
 };
 
-/* Encodes count rows. The library can only name a row of the chunk: names that of the file. */
-static int encode_chunk(struct encode *encode, int64_t first, int64_t count,
-                        struct tool_error *error) {
+static int read_piece(void *user, struct piece *piece, struct tool_error *error) {
+    struct encode *encode = user;
+    const int code =
+        source_read(&encode->source, piece->in, encode->piece_rows, &piece->count, error);
+    piece->last = piece->count < encode->piece_rows;
+    return code;
+}
+
+/* The library refused rows of a piece: names the first of them by its number in the file. */
+static int explain_refusal(const struct encode *encode, const struct piece *piece,
+                           quash_status status, struct tool_error *error) {
     const struct source *source = &encode->source;
     const char *name = source->input.name;
     const size_t row_bytes = quash_codec_row_bytes(encode->codec);
-    int code =
-        tool_check_finite(name, encode->rows, source->dtype, first, count, source->dim, error);
-    if (code != TOOL_OK) {
-        return code;
+    /* Before the error is a consequence of what follows here. */
+    struct tool_error other = { TOOL_OK, false, "" };
+    (void)tool_fail_library(&other, name, status, TOOL_DATA);
+    if (status == QUASH_ERROR_ARGUMENT) {
+        const int code = tool_check_finite(name, piece->in, source->dtype, piece->first,
+                                           piece->count, source->dim, error);
+        if (code != TOOL_OK) {
+            return code;
+        }
     }
-    quash_array rows = quash_array_view(encode->rows, source->dtype, 2, count, source->dim, 0);
-    quash_status status =
-        quash_encode(encode->codec, &rows, encode->codes, (size_t)count * row_bytes);
-    if (status == QUASH_OK) {
-        return TOOL_OK;
-    }
-    for (int64_t row = 0; status == QUASH_ERROR_ARGUMENT && row < count; row++) {
-        rows = quash_array_view((const char *)encode->rows + (size_t)row * source_row_bytes(source),
-                                source->dtype, 2, 1, source->dim, 0);
-        if (quash_encode(encode->codec, &rows, encode->codes, row_bytes) != QUASH_OK) {
+    for (int64_t row = 0; status == QUASH_ERROR_ARGUMENT && row < piece->count; row++) {
+        const char *at = (const char *)piece->in + (size_t)row * source_row_bytes(source);
+        const quash_array rows = quash_array_view(at, source->dtype, 2, 1, source->dim, 0);
+        if (quash_encode(encode->codec, &rows, piece->out, row_bytes) != QUASH_OK) {
             const bool narrow = quash_codec_get_params(encode->codec).scale_dtype == QUASH_F16;
             return tool_fail(error, TOOL_DATA,
                              "%s: row %lld: found numbers too large for its scale, expected a "
                              "scale in the range of %s",
-                             name, (long long)(first + row),
+                             name, (long long)(piece->first + row),
                              narrow ? "f16 (try --scale f32)" : "f32");
         }
     }
-    return tool_fail_library(error, name, status, TOOL_DATA);
+    return tool_fail(error, other.code, "%s", other.text);
 }
 
-static int write_codes(struct encode *encode, size_t size, struct tool_error *error) {
-    encode->crc = quash_crc32c(encode->crc, encode->codes, size);
-    if (encode->spool == NULL) {
-        return output_write(&encode->output, encode->codes, size, error);
-    }
-    if (fwrite(encode->codes, 1, size, encode->spool) != size) {
-        return tool_fail_errno(error, "temporary file", "cannot write", errno);
-    }
-    return TOOL_OK;
+static int encode_piece(void *user, struct piece *piece, struct tool_error *error) {
+    const struct encode *encode = user;
+    const struct source *source = &encode->source;
+    const quash_array rows =
+        quash_array_view(piece->in, source->dtype, 2, piece->count, source->dim, 0);
+    const quash_status status =
+        quash_encode(encode->codec, &rows, piece->out,
+                     (size_t)piece->count * quash_codec_row_bytes(encode->codec));
+    return status == QUASH_OK ? TOOL_OK : explain_refusal(encode, piece, status, error);
+}
+
+static int write_piece(void *user, struct piece *piece, struct tool_error *error) {
+    struct encode *encode = user;
+    const size_t size = (size_t)piece->count * quash_codec_row_bytes(encode->codec);
+    encode->crc = quash_crc32c(encode->crc, piece->out, size);
+    const int code = encode->spooled ? spool_write(&encode->spool, piece->out, size, error)
+                                     : output_write(&encode->output, piece->out, size, error);
+    progress_update(&encode->progress, piece->first + piece->count);
+    return code;
+}
+
+static void interrupt(void *user) {
+    const struct encode *encode = user;
+    input_interrupt(&encode->source.input);
 }
 
 /* Reads, encodes and writes all rows. */
-static int encode_rows(struct encode *encode, struct tool_error *error) {
-    struct source *source = &encode->source;
-    const int64_t chunk = source_chunk_rows(source);
-    const size_t row_bytes = quash_codec_row_bytes(encode->codec);
-    struct progress progress;
-    encode->rows = malloc((size_t)chunk * source_row_bytes(source));
-    encode->codes = malloc((size_t)chunk * row_bytes);
-    if (encode->rows == NULL || encode->codes == NULL) {
-        return tool_fail_memory(error, source->input.name);
+static int encode_rows(struct encode *encode, bool quiet, struct tool_error *error) {
+    const struct source *source = &encode->source;
+    const size_t in_bytes = source_row_bytes(source);
+    const size_t out_bytes = quash_codec_row_bytes(encode->codec);
+    const int64_t promised = source->rows;
+    encode->piece_rows = pipeline_piece_rows(in_bytes, out_bytes, promised);
+    const struct pipeline pipeline = {
+        source->input.name, encode,       encode->piece_rows, in_bytes,  out_bytes,
+        read_piece,         encode_piece, write_piece,        interrupt,
+    };
+    progress_start_bytes(&encode->progress, "rows", promised,
+                         source->from_f64 ? 2 * in_bytes : in_bytes, quiet);
+    int code = input_make_interruptible(&encode->source.input, error);
+    if (code == TOOL_OK) {
+        code = pipeline_run(&pipeline, error);
     }
-    int code = TOOL_OK;
-    progress_start(&progress, "rows", source->rows);
-    for (int64_t got = chunk; code == TOOL_OK && got == chunk;) {
-        const int64_t first = source->rows_read;
-        code = source_read(source, encode->rows, chunk, &got, error);
-        if (code == TOOL_OK) {
-            code = encode_chunk(encode, first, got, error);
-        }
-        if (code == TOOL_OK) {
-            code = write_codes(encode, (size_t)got * row_bytes, error);
-        }
-        progress_update(&progress, source->rows_read);
-    }
-    progress_end(&progress);
-    if (code == TOOL_OK && source->rows >= 0 && source->rows_read != source->rows) {
-        code = tool_fail(error, TOOL_FAILED,
-                         "%s: changed while it was read: found %lld rows, "
-                         "expected %lld",
-                         source->input.name, (long long)source->rows_read, (long long)source->rows);
+    progress_end(&encode->progress);
+    if (code == TOOL_OK && promised >= 0 && source->rows_read != promised) {
+        return tool_fail(error, TOOL_FAILED,
+                         "%s: changed while it was read: found %lld rows, expected %lld",
+                         source->input.name, (long long)source->rows_read, (long long)promised);
     }
     return code;
 }
 
-static int write_header(struct encode *encode, int64_t rows, struct tool_error *error) {
-    unsigned char header[QUASH_ROWS_HEADER_BYTES];
+static int make_header(const struct encode *encode, int64_t rows,
+                       unsigned char header[QUASH_ROWS_HEADER_BYTES], struct tool_error *error) {
     const quash_status status = quash_rows_header_write(encode->codec, rows, header);
-    if (status != QUASH_OK) {
-        return tool_fail_library(error, encode->source.input.name, status, TOOL_DATA);
-    }
-    return output_write(&encode->output, header, sizeof header, error);
+    return status == QUASH_OK
+               ? TOOL_OK
+               : tool_fail_library(error, encode->source.input.name, status, TOOL_DATA);
 }
 
-/* Now that the number of rows is known: header, and the rows that were kept. */
-static int write_spooled(struct encode *encode, struct tool_error *error) {
-    int code = write_header(encode, encode->source.rows_read, error);
-    if (code == TOOL_OK && fseeko(encode->spool, 0, SEEK_SET) != 0) {
-        code = tool_fail_errno(error, "temporary file", "cannot read", errno);
+/* Writes what comes before the rows. When their number comes last, a file gets its header once
+ * more at the end; a pipe gets nothing before. */
+static int begin_output(struct encode *encode, struct tool_error *error) {
+    unsigned char header[QUASH_ROWS_HEADER_BYTES];
+    const int64_t rows = encode->source.rows;
+    encode->spooled = rows < 0 && encode->output.temporary == NULL;
+    if (encode->spooled) {
+        return spool_open(&encode->spool, error);
     }
-    const size_t room =
-        (size_t)source_chunk_rows(&encode->source) * quash_codec_row_bytes(encode->codec);
-    for (size_t got = room; code == TOOL_OK && got == room;) {
-        got = fread(encode->codes, 1, room, encode->spool);
-        if (ferror(encode->spool)) {
-            code = tool_fail_errno(error, "temporary file", "cannot read", errno);
-        } else {
-            code = output_write(&encode->output, encode->codes, got, error);
+    const int code = make_header(encode, rows < 0 ? 0 : rows, header, error);
+    return code == TOOL_OK ? output_write(&encode->output, header, sizeof header, error) : code;
+}
+
+/* Writes what only the end of the input allows, and the trailer. */
+static int end_output(struct encode *encode, bool rows_unknown, struct tool_error *error) {
+    unsigned char header[QUASH_ROWS_HEADER_BYTES];
+    unsigned char trailer[QUASH_ROWS_TRAILER_BYTES];
+    int code = make_header(encode, encode->source.rows_read, header, error);
+    if (code == TOOL_OK && encode->spooled) {
+        code = output_write(&encode->output, header, sizeof header, error);
+        if (code == TOOL_OK) {
+            code = spool_copy(&encode->spool, &encode->output, error);
         }
+    } else if (code == TOOL_OK && rows_unknown) {
+        code = output_rewrite(&encode->output, header, sizeof header, error);
     }
-    return code;
+    quash_rows_trailer_write(encode->crc, trailer);
+    return code == TOOL_OK ? output_write(&encode->output, trailer, sizeof trailer, error) : code;
 }
 
 /* Everything between opening and committing. */
-static int encode_file(struct encode *encode, struct tool_error *error) {
-    int code = TOOL_OK;
-    const bool spooled = encode->source.rows < 0;
-    if (spooled) {
-        code = output_spool(&encode->spool, error);
-    } else {
-        code = write_header(encode, encode->source.rows, error);
+static int encode_file(struct encode *encode, bool quiet, struct tool_error *error) {
+    const bool rows_unknown = encode->source.rows < 0;
+    int code = begin_output(encode, error);
+    if (code == TOOL_OK) {
+        code = encode_rows(encode, quiet, error);
     }
     if (code == TOOL_OK) {
-        code = encode_rows(encode, error);
-    }
-    if (code == TOOL_OK && spooled) {
-        code = write_spooled(encode, error);
-    }
-    if (code == TOOL_OK) {
-        unsigned char trailer[QUASH_ROWS_TRAILER_BYTES];
-        quash_rows_trailer_write(encode->crc, trailer);
-        code = output_write(&encode->output, trailer, sizeof trailer, error);
+        code = end_output(encode, rows_unknown, error);
     }
     return code == TOOL_OK ? output_commit(&encode->output, error) : code;
 }
@@ -197,6 +213,8 @@ static void print_summary(const struct encode *encode, const struct encode_optio
         report_real(&report, "seconds", "seconds", seconds, 3);
         report_real(&report, "rows/s", "rows_per_second",
                     seconds > 0 ? rows / seconds : TOOL_NO_VALUE, 0);
+        report_real(&report, "MB/s", "mb_per_second",
+                    seconds > 0 ? 1e-6 * in / seconds : TOOL_NO_VALUE, 1);
     }
     report_write(&report, "encode", options->json, stream);
 }
@@ -207,30 +225,24 @@ static int run(const char *in, const char *out, const struct encode_options *opt
     struct encode encode;
     memset(&encode, 0, sizeof encode);
     encode.output.fd = -1;
+    encode.spool.fd = -1;
     int code = source_open(&encode.source, in, options->format, error);
     if (code != TOOL_OK) {
         return code;
     }
-    code = output_check_distinct(out, encode.source.input.fd, error);
+    code = make_codec(&encode, options, error);
     if (code == TOOL_OK) {
-        code = make_codec(&encode, options, error);
+        code = output_open(&encode.output, out, encode.source.input.fd, error);
     }
     if (code == TOOL_OK) {
-        code = output_open(&encode.output, out, error);
+        code = encode_file(&encode, options->quiet, error);
     }
-    if (code == TOOL_OK) {
-        code = encode_file(&encode, error);
-    }
-    if (code == TOOL_OK) {
+    if (code == TOOL_OK && (!options->quiet || options->json)) {
         print_summary(&encode, options, tool_seconds() - start,
-                      strcmp(out, "-") == 0 ? stderr : stdout);
+                      encode.output.is_stdout ? stderr : stdout);
     }
     output_discard(&encode.output);
-    if (encode.spool != NULL) {
-        (void)fclose(encode.spool);
-    }
-    free(encode.rows);
-    free(encode.codes);
+    spool_close(&encode.spool);
     quash_codec_free(encode.codec);
     quash_context_free(encode.context);
     source_close(&encode.source);
@@ -256,6 +268,7 @@ int cmd_encode(int argc, char **argv, struct tool_error *error) {
         { "seed", 0, ARGS_U64, &o.seed, 0, 0, NULL, "N", "of the random rotation (default 42)" },
         { "format", 'f', ARGS_CHOICE, &o.format, 0, 0, source_format_names, "NAME",
           "npy, fvecs or bvecs (default: by the name's ending)" },
+        ARGS_QUIET(&o.quiet),
         ARGS_JSON(&o.json),
         ARGS_NO_TIME(&o.no_time),
     };
@@ -267,15 +280,22 @@ int cmd_encode(int argc, char **argv, struct tool_error *error) {
         .option_count = sizeof options / sizeof options[0],
         .notes =
             "IN is a .npy file (f32, f16, f64, i8 or u8; 1 to 4 dimensions, of which the last is\n"
-            "the row), a .fvecs or a .bvecs file, or - for standard input with --format. OUT is\n"
-            "written whole or not at all; - is standard output, and the figures then go to\n"
-            "standard error. Files may be larger than memory. The number of rows of .fvecs and\n"
-            ".bvecs from a pipe is known only at the end: encoded rows are then kept in a\n"
-            "temporary file (in TMPDIR) until it comes. Messages count rows and columns from 0.\n",
+            "the row), a .fvecs or a .bvecs file, or - for standard input with --format.\n"
+            "Messages count rows and columns from 0.\n\n"
+            "Files may be larger than memory: less than 200 MiB are in use. Reading, encoding and\n"
+            "writing overlap. At a terminal, a line on standard error shows progress.\n\n"
+            "OUT.qrows appears whole or not at all: it is written as OUT.qrows.PID.part beside\n"
+            "its place, which only kill -9 or a power failure leaves behind. A file that is there\n"
+            "is replaced and keeps its permissions; a symbolic link is followed. - is standard\n"
+            "output, and the figures then go to standard error; pipes and devices are written as\n"
+            "they are. .fvecs and .bvecs from a pipe tell the number of rows, which stands first\n"
+            "in OUT, at their end: on the way to another pipe, encoded rows are kept in a\n"
+            "temporary file (in TMPDIR) until then.\n",
         .examples =
             "  quash encode data/kv-smollm2/layer14.k.npy keys.qrows\n"
             "  quash encode data/sift/base.bvecs base.qrows --bits 2 --scale-policy unbiased\n"
-            "  cat data/sift/base.bvecs | quash encode - - --format bvecs > base.qrows\n",
+            "  cat data/sift/base.bvecs | quash encode - base.qrows --format bvecs --quiet\n"
+            "  cat data/sift/base.bvecs | quash encode - - -f bvecs > base.qrows\n",
     };
     struct args_texts operands = { 0, { NULL } };
     bool helped;

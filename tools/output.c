@@ -2,151 +2,210 @@
 /* output.c: temporary file beside the target, fsync, rename. Nothing half-written is ever seen
  * under the final name: not after an error, a full disk or a signal. */
 #define _POSIX_C_SOURCE 200809L
-#define _XOPEN_SOURCE 700 /* realpath */
+#define _XOPEN_SOURCE 700 /* PATH_MAX */
 #define _FILE_OFFSET_BITS 64
 #include "output.h"
 
-#include "progress.h"
+#include "cleanup.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
-#include <signal.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* What the signal handler removes. Changed only while the signals are blocked. */
-static const char *volatile pending_path;
+enum {
+    LINKS_MAX = 40,     /* as the kernel's own limit */
+    BASE_BYTES = 200,   /* of a file's name within the temporary name, which may have 255 */
+    SUFFIX_BYTES = 40,  /* ".PID-N.part" */
+    ATTEMPTS_MAX = 1000 /* files of dead processes with our number */
+};
 
-static const int caught_signals[] = { SIGINT, SIGTERM, SIGHUP };
-enum { CAUGHT_SIGNALS = sizeof caught_signals / sizeof caught_signals[0] };
-
-/* Removes the temporary file, and ends as the signal would have ended us: SA_RESETHAND has put the
- * default action back. */
-static void remove_and_die(int number) {
-    if (pending_path != NULL) {
-        (void)unlink(pending_path);
+/* The open descriptor that path stands for, or -1. To open /dev/stdout like a file would lose the
+ * position in what is behind it, or replace it. */
+static int descriptor_of(const char *path) {
+    static const char *const folders[] = { "/dev/fd/", "/proc/self/fd/" };
+    if (strcmp(path, "-") == 0 || strcmp(path, "/dev/stdout") == 0) {
+        return STDOUT_FILENO;
     }
-    progress_erase_in_handler();
-    (void)raise(number);
-}
-
-static void catch_signals(void) {
-    static bool caught;
-    if (caught) {
-        return;
+    if (strcmp(path, "/dev/stderr") == 0) {
+        return STDERR_FILENO;
     }
-    caught = true;
-    for (int i = 0; i < CAUGHT_SIGNALS; i++) {
-        struct sigaction action;
-        /* A signal the parent ignores (nohup) stays ignored. */
-        if (sigaction(caught_signals[i], NULL, &action) == 0 && action.sa_handler != SIG_IGN) {
-            memset(&action, 0, sizeof action);
-            action.sa_handler = remove_and_die;
-            action.sa_flags = (int)SA_RESETHAND;
-            (void)sigemptyset(&action.sa_mask);
-            (void)sigaction(caught_signals[i], &action, NULL);
+    for (size_t i = 0; i < sizeof folders / sizeof folders[0]; i++) {
+        const size_t length = strlen(folders[i]);
+        if (strncmp(path, folders[i], length) == 0 && path[length] >= '0' && path[length] <= '9') {
+            char *end;
+            const long number = strtol(path + length, &end, 10);
+            return *end == '\0' && number <= INT_MAX ? (int)number : -1;
         }
     }
+    return -1;
 }
 
-static void block_signals(sigset_t *before) {
-    sigset_t set;
-    (void)sigemptyset(&set);
-    for (int i = 0; i < CAUGHT_SIGNALS; i++) {
-        (void)sigaddset(&set, caught_signals[i]);
+/* The path of the file that path leads to, whether it exists or not; NULL and errno on failure. */
+static char *follow_links(const char *path) {
+    char *current = strdup(path);
+    for (int links = 0; current != NULL && links < LINKS_MAX; links++) {
+        char target[PATH_MAX];
+        const ssize_t length = readlink(current, target, sizeof target - 1);
+        if (length < 0) {
+            return current; /* not a link, or nothing yet */
+        }
+        target[length] = '\0';
+        const char *const directory = target[0] == '/' ? "" : dirname(current);
+        const size_t size = strlen(directory) + 1 + (size_t)length + 1;
+        char *const next = malloc(size);
+        if (next != NULL) {
+            (void)snprintf(next, size, "%s%s%s", directory, *directory != '\0' ? "/" : "", target);
+        }
+        free(current);
+        current = next;
     }
-    (void)sigprocmask(SIG_BLOCK, &set, before);
-}
-
-static void restore_signals(const sigset_t *before) {
-    (void)sigprocmask(SIG_SETMASK, before, NULL);
-}
-
-/* Sets path and temporary for the file that path leads to: a link stays a link. */
-static int name_files(struct output *output, const char *path, bool exists,
-                      struct tool_error *error) {
-    output->path = exists ? realpath(path, NULL) : strdup(path);
-    if (output->path == NULL) {
-        return tool_fail_errno(error, path, "cannot resolve", errno);
+    if (current != NULL) {
+        free(current);
+        errno = ELOOP;
     }
-    char *copy = strdup(output->path);
-    const size_t size = strlen(output->path) + 32;
-    output->temporary = malloc(size);
-    if (copy == NULL || output->temporary == NULL) {
-        free(copy);
-        return tool_fail_memory(error, path);
-    }
-    (void)snprintf(output->temporary, size, "%s/.quash-XXXXXX", dirname(copy));
-    free(copy);
-    return TOOL_OK;
+    return NULL;
 }
 
-static int create_temporary(struct output *output, mode_t mode, struct tool_error *error) {
+/* Creates path.PID.part, or path.PID-N.part when that name is taken. Permissions: those that any
+ * new file gets, or *mode. */
+static int create_temporary(struct output *output, const mode_t *mode, struct tool_error *error) {
+    const char *slash = strrchr(output->path, '/');
+    const size_t folder = slash != NULL ? (size_t)(slash - output->path) + 1 : 0;
+    const size_t length = strlen(output->path);
+    const int kept = (int)(length - folder > BASE_BYTES ? folder + BASE_BYTES : length);
+    const size_t size = length + SUFFIX_BYTES;
     sigset_t before;
-    catch_signals();
-    block_signals(&before);
-    output->fd = mkstemp(output->temporary);
-    const int number = errno;
-    if (output->fd >= 0) {
-        pending_path = output->temporary;
+    output->temporary = malloc(size);
+    if (output->temporary == NULL) {
+        return tool_fail_memory(error, output->name);
     }
-    restore_signals(&before);
-    if (output->fd < 0) {
+    int number = EEXIST;
+    for (int attempt = 0; attempt < ATTEMPTS_MAX && number == EEXIST; attempt++) {
+        char suffix[16] = "";
+        if (attempt > 0) {
+            (void)snprintf(suffix, sizeof suffix, "-%d", attempt);
+        }
+        (void)snprintf(output->temporary, size, "%.*s.%ld%s.part", kept, output->path,
+                       (long)getpid(), suffix);
+        cleanup_begin_change(&before);
+        output->fd = open(output->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+                          mode != NULL ? 0600 : 0666);
+        number = output->fd < 0 ? errno : 0;
+        if (output->fd >= 0) {
+            cleanup_set(output->temporary);
+        }
+        cleanup_end_change(&before);
+    }
+    if (number != 0) {
+        free(output->temporary);
+        output->temporary = NULL; /* not ours to remove */
         return tool_fail_errno(error, output->name, "cannot create a file in its directory",
                                number);
     }
-    if (fchmod(output->fd, mode) != 0) {
+    if (mode != NULL && fchmod(output->fd, *mode) != 0) {
         return tool_fail_errno(error, output->name, "cannot set permissions", errno);
     }
     return TOOL_OK;
 }
 
-int output_open(struct output *output, const char *path, struct tool_error *error) {
-    *output = (struct output){ path, NULL, NULL, -1, 0 };
-    if (strcmp(path, "-") == 0) {
-        output->name = "<stdout>";
-        output->fd = STDOUT_FILENO;
-        return TOOL_OK;
+/* Whether the two are one regular file. */
+static bool same_file(const struct stat *out, int input_fd) {
+    struct stat in;
+    return S_ISREG(out->st_mode) && fstat(input_fd, &in) == 0 && in.st_dev == out->st_dev &&
+           in.st_ino == out->st_ino;
+}
+
+static int refuse_same(const char *name, struct tool_error *error) {
+    return tool_fail(error, TOOL_USAGE, "%s: input and output are the same file", name);
+}
+
+static int open_descriptor(struct output *output, int descriptor, int input_fd,
+                           struct tool_error *error) {
+    struct stat info;
+    output->is_stdout = descriptor == STDOUT_FILENO;
+    output->name = output->is_stdout ? "<stdout>" : output->name;
+    /* A copy, since close is the last chance of a file system to say that the disk is full. */
+    output->fd = fcntl(descriptor, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+    if (output->fd < 0 || fstat(output->fd, &info) != 0) {
+        return tool_fail_errno(error, output->name, "cannot open", errno);
     }
+    return same_file(&info, input_fd) ? refuse_same(output->name, error) : TOOL_OK;
+}
+
+static int open_path(struct output *output, const char *path, int input_fd,
+                     struct tool_error *error) {
     struct stat info;
     const bool exists = stat(path, &info) == 0;
     if (exists && S_ISDIR(info.st_mode)) {
         return tool_fail_errno(error, path, "cannot write", EISDIR);
     }
+    if (exists && same_file(&info, input_fd)) {
+        return refuse_same(path, error);
+    }
     if (exists && !S_ISREG(info.st_mode)) {
         output->fd = open(path, O_WRONLY | O_CLOEXEC);
         return output->fd < 0 ? tool_fail_errno(error, path, "cannot open", errno) : TOOL_OK;
     }
-    const mode_t mask = umask(0);
-    (void)umask(mask);
-    const mode_t mode = exists ? info.st_mode & 0777 : 0666 & ~mask;
-    int code = name_files(output, path, exists, error);
-    if (code == TOOL_OK) {
-        code = create_temporary(output, mode, error);
+    output->path = follow_links(path);
+    if (output->path == NULL) {
+        return tool_fail_errno(error, path, "cannot resolve", errno);
     }
+    const mode_t mode = exists ? info.st_mode & 0777 : 0;
+    return create_temporary(output, exists ? &mode : NULL, error);
+}
+
+int output_open(struct output *output, const char *path, int input_fd, struct tool_error *error) {
+    *output = (struct output){ .name = path, .fd = -1 };
+    if (*path == '\0') {
+        return tool_fail(error, TOOL_USAGE, "the name of the output is empty");
+    }
+    const int descriptor = descriptor_of(path);
+    const int code = descriptor >= 0 ? open_descriptor(output, descriptor, input_fd, error)
+                                     : open_path(output, path, input_fd, error);
     if (code != TOOL_OK) {
         output_discard(output);
     }
     return code;
 }
 
-int output_write(struct output *output, const void *data, size_t size, struct tool_error *error) {
+int output_write_fd(int fd, const char *name, const void *data, size_t size,
+                    struct tool_error *error) {
     const char *bytes = data;
     for (size_t done = 0; done < size;) {
-        const ssize_t count = write(output->fd, bytes + done, size - done);
+        const ssize_t count = write(fd, bytes + done, size - done);
         if (count < 0 && errno == EINTR) {
             continue;
         }
         if (count < 0) {
-            return tool_fail_errno(error, output->name, "cannot write", errno);
+            return tool_fail_errno(error, name, "cannot write", errno);
         }
         done += (size_t)count;
     }
-    output->bytes += (int64_t)size;
     return TOOL_OK;
+}
+
+int output_write(struct output *output, const void *data, size_t size, struct tool_error *error) {
+    const int code = output_write_fd(output->fd, output->name, data, size, error);
+    if (code == TOOL_OK) {
+        output->bytes += (int64_t)size;
+    }
+    return code;
+}
+
+int output_rewrite(struct output *output, const void *data, size_t size, struct tool_error *error) {
+    if (lseek(output->fd, 0, SEEK_SET) != 0) {
+        return tool_fail_errno(error, output->name, "cannot write", errno);
+    }
+    int code = output_write_fd(output->fd, output->name, data, size, error);
+    if (code == TOOL_OK && lseek(output->fd, 0, SEEK_END) != (off_t)output->bytes) {
+        code = tool_fail_errno(error, output->name, "cannot write", errno);
+    }
+    return code;
 }
 
 /* So that the rename itself survives a power failure; not every file system allows it. */
@@ -162,13 +221,13 @@ static void sync_directory(const char *path) {
 
 static int rename_into_place(struct output *output, struct tool_error *error) {
     sigset_t before;
-    block_signals(&before);
+    cleanup_begin_change(&before);
     const int result = rename(output->temporary, output->path);
     const int number = errno;
     if (result == 0) {
-        pending_path = NULL;
+        cleanup_set(NULL);
     }
-    restore_signals(&before);
+    cleanup_end_change(&before);
     if (result != 0) {
         return tool_fail_errno(error, output->name, "cannot rename into place", number);
     }
@@ -183,7 +242,7 @@ int output_commit(struct output *output, struct tool_error *error) {
     if (output->temporary != NULL && fsync(output->fd) != 0) {
         code = tool_fail_errno(error, output->name, "cannot write", errno);
     }
-    if (output->fd > STDOUT_FILENO && close(output->fd) != 0 && code == TOOL_OK) {
+    if (close(output->fd) != 0 && code == TOOL_OK) {
         code = tool_fail_errno(error, output->name, "cannot write", errno);
     }
     output->fd = -1;
@@ -195,16 +254,16 @@ int output_commit(struct output *output, struct tool_error *error) {
 }
 
 void output_discard(struct output *output) {
-    if (output->fd > STDOUT_FILENO) {
+    if (output->fd >= 0) {
         (void)close(output->fd);
     }
     output->fd = -1;
-    if (output->temporary != NULL && pending_path == output->temporary) {
+    if (output->temporary != NULL) {
         sigset_t before;
-        block_signals(&before);
+        cleanup_begin_change(&before);
         (void)unlink(output->temporary);
-        pending_path = NULL;
-        restore_signals(&before);
+        cleanup_set(NULL);
+        cleanup_end_change(&before);
     }
     free(output->temporary);
     free(output->path);
@@ -212,48 +271,12 @@ void output_discard(struct output *output) {
     output->path = NULL;
 }
 
-int output_check_distinct(const char *path, int input_fd, struct tool_error *error) {
-    struct stat in;
-    struct stat out;
-    if (strcmp(path, "-") != 0 && stat(path, &out) == 0 && S_ISREG(out.st_mode) &&
-        fstat(input_fd, &in) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino) {
-        return tool_fail(error, TOOL_USAGE, "%s: input and output are the same file", path);
-    }
-    return TOOL_OK;
-}
-
-int output_spool(FILE **out, struct tool_error *error) {
-    const char *directory = getenv("TMPDIR");
-    char path[4096];
-    if (directory == NULL || *directory == '\0') {
-        directory = "/tmp";
-    }
-    if ((size_t)snprintf(path, sizeof path, "%s/quash-XXXXXX", directory) >= sizeof path) {
-        return tool_fail(error, TOOL_FAILED, "TMPDIR: the name is too long");
-    }
-    sigset_t before;
-    block_signals(&before);
-    const int fd = mkstemp(path);
-    const int number = errno;
-    if (fd >= 0) {
-        (void)unlink(path);
-    }
-    restore_signals(&before);
-    if (fd < 0) {
-        return tool_fail_errno(error, directory, "cannot create a temporary file", number);
-    }
-    *out = fdopen(fd, "w+b");
-    if (*out == NULL) {
-        (void)close(fd);
-        return tool_fail_memory(error, directory);
-    }
-    return TOOL_OK;
-}
-
 int output_flush_stdout(struct tool_error *error) {
     errno = 0;
     if (fflush(stdout) != 0 || ferror(stdout)) {
-        return tool_fail_errno(error, "<stdout>", "cannot write", errno != 0 ? errno : EIO);
+        const int number = errno != 0 ? errno : EIO;
+        error->quiet = number == EPIPE;
+        return tool_fail_errno(error, "<stdout>", "cannot write", number);
     }
     return TOOL_OK;
 }

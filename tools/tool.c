@@ -23,9 +23,6 @@ int tool_fail(struct tool_error *error, int code, const char *format, ...) {
 }
 
 int tool_fail_errno(struct tool_error *error, const char *name, const char *what, int number) {
-    if (error->code == TOOL_OK && number == EPIPE) {
-        error->quiet = true;
-    }
     return tool_fail(error, TOOL_FAILED, "%s: %s: %s", name, what, strerror(number));
 }
 

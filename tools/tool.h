@@ -36,7 +36,7 @@ struct tool_error {
 /* Records a failure and returns code. The first failure wins: a later one is a consequence. */
 int tool_fail(struct tool_error *error, int code, const char *format, ...) TOOL_PRINTF(3, 4);
 
-/* Records "name: what: strerror(number)" and returns TOOL_FAILED; EPIPE makes it quiet. */
+/* Records "name: what: strerror(number)" and returns TOOL_FAILED. */
 int tool_fail_errno(struct tool_error *error, const char *name, const char *what, int number);
 
 /* Records that malloc failed and returns TOOL_FAILED. */

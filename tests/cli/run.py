@@ -14,6 +14,7 @@ import unittest
 
 import harness
 import test_bad_input
+import test_bulk
 import test_figures
 import test_files
 import test_man
@@ -44,7 +45,7 @@ def main():
         if not path.exists():
             sys.exit(f"{path}: not found")
     loader = unittest.TestLoader()
-    modules = test_usage, test_man, test_files, test_bad_input, test_figures
+    modules = (test_usage, test_man, test_files, test_bad_input, test_bulk, test_figures)
     suite = unittest.TestSuite(select(map(loader.loadTestsFromModule, modules), options.names))
     if suite.countTestCases() == 0:
         sys.exit("no test has such a name")

@@ -11,8 +11,8 @@ INF = float("inf")
 
 def bad_npy():
     """name -> bytes of a .npy file that encode must refuse."""
-    many = wave(1, 64) * 40000  # more than two chunks of rows of 64
-    many[64 * 33333 + 5] = NAN
+    many = bytearray(struct.pack("<4e", 1, 2, 3, 4) * 5000001)  # in the second of two pieces
+    many[8 * 5000000 + 4:8 * 5000000 + 6] = struct.pack("<e", NAN)
     return {
         "empty": b"",
         "other-magic": b"PK\x03\x04 and more bytes",
@@ -52,7 +52,7 @@ def bad_npy():
         "minus-infinity-f16": npy(header("<f2", "(6,)"), struct.pack("<6e", 0, 1, -INF, 3, 4, 5)),
         "infinity-f64": npy(header("<f8"), struct.pack("<6d", 0, 1, 2, 3, INF, 5)),
         "beyond-f32": npy(header("<f8"), struct.pack("<6d", 0, 1, 2, 3, 4, -1e39)),
-        "nan-in-third-chunk": npy(header("<f4", "(40000, 64)"), floats(many)),
+        "nan-in-row-5000000": npy(header("<f2", "(5000001, 4)"), bytes(many)),
     }
 
 

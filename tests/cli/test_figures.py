@@ -64,7 +64,7 @@ class Figures(Case):
         self.assertAlmostEqual(values["rows_per_second"] * values["seconds"], values["rows"],
                                delta=1)
         self.assertRegex(self.ok("encode", KEYS, "a.qrows").decode(),
-                         r"\nseconds +\d+\.\d{3}\nrows/s +\d+\n\Z")
+                         r"\nseconds +\d+\.\d{3}\nrows/s +\d+\nMB/s +\d+\.\d\n\Z")
         run = SEARCH.replace("--no-time", "--bits 1").split()
         values = json.loads(self.ok(*run, "--json"))
         self.assertGreater(values["exact_us_per_query"], 0)
