@@ -39,8 +39,7 @@ TEST(words_are_those_of_splitmix64) {
 
 /* ---- CRC-32C ----------------------------------------------------------------------------- */
 
-static uint32_t bitwise_crc(const uint8_t *data, size_t size) {
-    uint32_t crc = 0xFFFFFFFFu;
+static uint32_t bitwise_crc_from(uint32_t crc, const uint8_t *data, size_t size) {
     for (size_t i = 0; i < size; i++) {
         crc ^= data[i];
         for (int bit = 0; bit < 8; bit++) {
@@ -48,6 +47,10 @@ static uint32_t bitwise_crc(const uint8_t *data, size_t size) {
         }
     }
     return ~crc;
+}
+
+static uint32_t bitwise_crc(const uint8_t *data, size_t size) {
+    return bitwise_crc_from(UINT32_MAX, data, size);
 }
 
 TEST(crc_has_its_check_values) {
@@ -79,6 +82,17 @@ TEST(crc_continues) {
         const uint32_t first = quash_crc32c(0, data, size);
         CHECK_EQ(quash_crc32c(first, data + size, sizeof data - size),
                  bitwise_crc(data, sizeof data));
+    }
+}
+
+/* Every entry of the tables: one byte of eight, on its own. */
+TEST(crc_of_every_byte_at_every_place) {
+    for (size_t place = 0; place < 8; place++) {
+        for (int value = 0; value < 256; value++) {
+            uint8_t data[8] = { 0 };
+            data[place] = (uint8_t)value;
+            CHECK_EQ(quash_crc32c(UINT32_MAX, data, 8), bitwise_crc_from(0, data, 8));
+        }
     }
 }
 
@@ -294,6 +308,7 @@ int main(void) {
     RUN(words_are_those_of_splitmix64);
     RUN(crc_has_its_check_values);
     RUN(crc_continues);
+    RUN(crc_of_every_byte_at_every_place);
     RUN(arena_counts_what_it_carves);
     RUN(allocation_aligns_and_fails_with_a_message);
     RUN(size_products_are_checked);
