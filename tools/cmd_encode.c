@@ -49,7 +49,7 @@ static int explain_refusal(const struct encode *encode, const struct piece *piec
     const struct source *source = &encode->source;
     const char *name = source->input.name;
     const size_t row_bytes = quash_codec_row_bytes(encode->codec);
-    /* Before the error is a consequence of what follows here. */
+    /* Kept now: the calls below overwrite the library's message. */
     struct tool_error other = { TOOL_OK, false, "" };
     (void)tool_fail_library(&other, name, status, TOOL_DATA);
     if (status == QUASH_ERROR_ARGUMENT) {

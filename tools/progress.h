@@ -13,8 +13,9 @@ struct progress {
     bool enabled, shown;
 };
 
-/* quiet: no line, terminal or not. */
 void progress_start(struct progress *progress, const char *what, int64_t total);
+
+/* The same for things of bytes_each bytes; quiet: no line, terminal or not. */
 void progress_start_bytes(struct progress *progress, const char *what, int64_t total,
                           size_t bytes_each, bool quiet);
 void progress_update(struct progress *progress, int64_t done);
