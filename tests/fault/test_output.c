@@ -16,7 +16,8 @@
 
 #include "test.h"
 
-static enum { NOTHING, FSYNC, CLOSE, RENAME, CHMOD } failing;
+enum call { NOTHING, FSYNC, CLOSE, RENAME, CHMOD };
+static enum call failing;
 
 static char folder[] = "/tmp/quash-output-XXXXXX";
 static char path[64];
@@ -97,7 +98,7 @@ static void check_failure(const char *expected) {
 
 TEST(full_at_the_end) {
     static const struct {
-        int call;
+        enum call call;
         const char *message;
     } cases[] = { { FSYNC, ": cannot write: No space left on device" },
                   { CLOSE, ": cannot write: No space left on device" },
