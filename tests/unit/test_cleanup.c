@@ -46,12 +46,11 @@ static void run_child(bool within) {
         _exit(98);
     }
     cleanup_begin_change(&before);
+    create_file();
     if (within) {
         (void)kill(getpid(), SIGTERM); /* only the other thread can take it */
         sleep_ms(50);
     }
-    create_file();
-    sleep_ms(50);
     cleanup_set(path);
     cleanup_end_change(&before);
     if (!within) {
