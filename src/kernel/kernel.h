@@ -80,7 +80,7 @@ typedef void quash_unpack_fn(const uint8_t *packed, size_t n, uint8_t *codes);
 typedef void quash_pack_unit_fn(const uint8_t *codes, size_t lane_stride, size_t element_stride,
                                 uint8_t *unit);
 
-/* n elements of a dtype (misaligned allowed) to float; exact. */
+/* n elements of a dtype (misaligned allowed) to float; exact, and a NaN becomes some NaN. */
 typedef void quash_load_fn(const void *source, size_t n, float *x);
 
 /* Float to a dtype (misaligned allowed), round to nearest even; values beyond the range, infinities
@@ -92,8 +92,8 @@ typedef void quash_store_fn(const float *x, size_t n, void *target);
 typedef size_t quash_find_nonfinite_fn(const void *source, size_t n);
 
 /* Index scan: sums[r * queries + j] = sum of integers[code i of row r] * digits[j * n + i], for rows
- * of packed codes `stride` bytes apart. n is a multiple of 32, |digit| <= 127; |sum| stays below
- * 2^31 up to QUASH_DIM_MAX. */
+ * of packed codes `stride` bytes apart. n is a multiple of 32, |digit| <= 127, |integer| <= 63, so
+ * that |sum| stays below 2^31 up to QUASH_DIM_MAX; integers has 16 bytes, as below. */
 typedef void quash_scan_fn(const int8_t *integers, const uint8_t *packed, size_t rows,
                            size_t stride, size_t n, const int8_t *digits, size_t queries,
                            int32_t *sums);
