@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* kernels.h: the descriptors, which registry.c lists, and what several of them use. */
+#ifndef QUASH_KERNELCHECK_KERNELS_H
+#define QUASH_KERNELCHECK_KERNELS_H
+
+#include "kernelcheck.h"
+
+extern const struct kc_kernel kc_max_abs, kc_sum_squares, kc_multiply, kc_rotate, kc_unrotate,
+    kc_half_butterfly; /* kernels_float.c */
+extern const struct kc_kernel kc_quantize, kc_dequantize, kc_pack, kc_unpack,
+    kc_pack_unit;                                                          /* kernels_codes.c */
+extern const struct kc_kernel kc_load, kc_store, kc_find_nonfinite;        /* kernels_convert.c */
+extern const struct kc_kernel kc_scan, kc_tile_scores, kc_tile_accumulate; /* kernels_products.c */
+
+/* 0 to 130, then larger ones, odd and even, up to the largest dim. */
+extern const struct kc_sizes kc_any_size;
+
+#define KC_CODE_DATA                                                                               \
+    (KC_SET(KC_BITS) | KC_SET(KC_ZEROS) | KC_SET(KC_HUGE) | KC_SET(KC_ALTERNATING) |               \
+     KC_SET(KC_ONE_HOT) | KC_SET(KC_SPECIAL))
+
+/* Names of the functions by bits. */
+extern const char *const kc_bits_1_to_4[4];
+extern const char *const kc_bits_2_to_4[3];
+
+#endif
