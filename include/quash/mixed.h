@@ -1,16 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mixed.h: mixed precision (arXiv 2504.19874, section 4.2): some channels, the outliers, get more
  * bits. They are chosen BEFORE the rotation, after which all channels are alike; each of the two
- * groups has a rotation, levels and a scale of its own. 32 of 128 channels at 3 bits and the rest
- * at 2 are 2.25 bits per coordinate; half and half 2.5; 4 and 3 bits half and half 3.5.
- * Compiles alone as C11 and as C++17.
+ * groups has a rotation, levels and a scale of its own. Compiles alone as C11 and as C++17.
  *
- *     int32_t outliers[32];
- *     status = quash_outlier_channels(context, &sample, 32, outliers);
  *     quash_mixed_params params = QUASH_MIXED_PARAMS_INIT;
- *     params.dim = 128;
+ *     status = quash_mixed_preset_params(&params, QUASH_MIXED_2_25, 128);
+ *     int32_t outliers[128];
+ *     status = quash_outlier_channels(context, &sample, params.outlier_count, outliers);
  *     params.outliers = outliers;
- *     params.outlier_count = 32;
  *     status = quash_mixed_create(&mixed, context, &params);
  */
 #ifndef QUASH_MIXED_H
@@ -37,6 +34,20 @@ typedef struct quash_mixed_params {
 
 #define QUASH_MIXED_PARAMS_INIT                                                                    \
     { sizeof(quash_mixed_params), 0, 3, 2, NULL, 0, 0, 0, 0, 42 }
+
+/* The paper's rates, in bits per coordinate: which share of the channels has which bits. */
+typedef enum quash_mixed_preset {
+    QUASH_MIXED_2_25 = 0, /* a quarter 3, the others 2; dim a multiple of 4 */
+    QUASH_MIXED_2_5 = 1,  /* half 3, half 2; dim even */
+    QUASH_MIXED_3_5 = 2   /* half 4, half 3; dim even */
+} quash_mixed_preset;
+
+/* Writes dim, outlier_bits, regular_bits and outlier_count; the other fields stay, and outliers is
+ * for the caller to fill. With params->product set, the rate counts the sign bit: both groups have
+ * one bit of levels less, and quash_mixed_bits is the rate either way.
+ * Errors: ARGUMENT (params->struct_size; preset; a dim out of range or that does not divide). */
+QUASH_API QUASH_MUST_CHECK quash_status quash_mixed_preset_params(quash_mixed_params *params,
+                                                                  int32_t preset, int32_t dim);
 
 /* Immutable after creation: any number of threads may use one. */
 typedef struct quash_mixed quash_mixed;

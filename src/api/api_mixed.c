@@ -75,6 +75,38 @@ quash_status quash_outlier_channels(quash_context *context, const quash_array *r
 
 /* ---- The quantizer ----------------------------------------------------------------------- */
 
+static int32_t most_dim(const quash_mixed_params *params) {
+    return params->product ? QUASH_PRODUCT_DIM_MAX : QUASH_DIM_MAX;
+}
+
+/* One channel in `share` is an outlier and has regular_bits + 1. */
+static const struct rate {
+    const char *name;
+    int32_t share;
+    int32_t regular_bits;
+} rates[] = { [QUASH_MIXED_2_25] = { "2.25", 4, 2 },
+              [QUASH_MIXED_2_5] = { "2.5", 2, 2 },
+              [QUASH_MIXED_3_5] = { "3.5", 2, 3 } };
+
+quash_status quash_mixed_preset_params(quash_mixed_params *params, int32_t preset, int32_t dim) {
+    if (params == NULL || params->struct_size != sizeof *params) {
+        return quash_fail(QUASH_ERROR_ARGUMENT, "params: struct_size is %u, expected %zu",
+                          params == NULL ? 0u : params->struct_size, sizeof *params);
+    }
+    QUASH_TRY(quash_check_range("preset", preset, QUASH_MIXED_2_25, QUASH_MIXED_3_5));
+    QUASH_TRY(quash_check_range("dim", dim, 1, most_dim(params)));
+    const struct rate *const rate = &rates[preset];
+    if (dim % rate->share != 0) {
+        return quash_fail(QUASH_ERROR_ARGUMENT, "dim is %d, expected a multiple of %d for %s bits",
+                          (int)dim, (int)rate->share, rate->name);
+    }
+    params->dim = dim;
+    params->regular_bits = rate->regular_bits - (params->product ? 1 : 0);
+    params->outlier_bits = params->regular_bits + 1;
+    params->outlier_count = dim / rate->share;
+    return QUASH_OK;
+}
+
 static quash_status check_outliers(const quash_mixed_params *params) {
     QUASH_TRY(quash_check_pointer("outliers", params->outliers, params->outlier_count));
     for (int32_t i = 0; i < params->outlier_count; i++) {
@@ -92,8 +124,7 @@ static quash_status check_outliers(const quash_mixed_params *params) {
 
 static quash_status check_params(const quash_mixed_params *params) {
     const int32_t most_bits = params->product ? 3 : 4;
-    QUASH_TRY(quash_check_range("dim", params->dim, 1,
-                                params->product ? QUASH_PRODUCT_DIM_MAX : QUASH_DIM_MAX));
+    QUASH_TRY(quash_check_range("dim", params->dim, 1, most_dim(params)));
     QUASH_TRY(quash_check_range("regular_bits", params->regular_bits, 1, most_bits));
     QUASH_TRY(
         quash_check_range("outlier_bits", params->outlier_bits, params->regular_bits, most_bits));

@@ -53,29 +53,24 @@ static double mixed_error(const quash_mixed_params *params) {
 
 static const struct rate {
     double bits;
-    int32_t outlier_bits;
-    int32_t regular_bits;
-    int32_t outlier_count;
-} rates[] = { { 2.25, 3, 2, 32 }, { 2.5, 3, 2, 64 }, { 3.5, 4, 3, 64 } };
+    int32_t preset;
+} rates[] = { { 2.25, QUASH_MIXED_2_25 }, { 2.5, QUASH_MIXED_2_5 }, { 3.5, QUASH_MIXED_3_5 } };
 
 /* Mixed error over that of the uniform codecs, averaged at the rate; outliers calibrated. */
 static double relative_error(const struct rate *rate, int32_t search_level) {
     int32_t channels[DIM];
-    const quash_array sample = test_floats(rows, 200, DIM);
-    CHECK_EQ(quash_outlier_channels(context, &sample, rate->outlier_count, channels), QUASH_OK);
     quash_mixed_params params = QUASH_MIXED_PARAMS_INIT;
-    params.dim = DIM;
-    params.outlier_bits = rate->outlier_bits;
-    params.regular_bits = rate->regular_bits;
+    CHECK_EQ(quash_mixed_preset_params(&params, rate->preset, DIM), QUASH_OK);
+    const quash_array sample = test_floats(rows, 200, DIM);
+    CHECK_EQ(quash_outlier_channels(context, &sample, params.outlier_count, channels), QUASH_OK);
     params.outliers = channels;
-    params.outlier_count = rate->outlier_count;
     params.search_level = search_level;
     quash_mixed *const mixed = test_mixed(context, &params);
     CHECK(quash_mixed_bits(mixed) == rate->bits);
     quash_mixed_free(mixed);
-    const double share = (double)rate->outlier_count / DIM;
-    const double uniform = share * uniform_error(rate->outlier_bits, 0, search_level) +
-                           (1.0 - share) * uniform_error(rate->regular_bits, 0, search_level);
+    const double share = (double)params.outlier_count / DIM;
+    const double uniform = share * uniform_error(params.outlier_bits, 0, search_level) +
+                           (1.0 - share) * uniform_error(params.regular_bits, 0, search_level);
     return mixed_error(&params) / uniform;
 }
 
