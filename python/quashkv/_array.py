@@ -8,6 +8,7 @@ them the kind of the input: torch for torch, NumPy for everything else.
 """
 from __future__ import annotations
 
+import copy
 import sys
 from typing import Any, Callable, Iterable
 
@@ -22,6 +23,7 @@ _DLPACK_HOST_DEVICES = (1, 3, 11, 13)  # CPU, CUDA pinned, ROCm pinned, CUDA man
 _QUASH_DTYPES = {"float32": _lib.F32, "float16": _lib.F16, "bfloat16": _lib.BF16,
                  "int8": _lib.I8, "uint8": _lib.U8}
 _STORED_AS = {_lib.F32: np.float32, _lib.F16: np.float16, _lib.BF16: np.uint16}
+FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 class Kind:
@@ -75,6 +77,13 @@ class Input:
         """result in the kind of this input."""
         return self.kind.wrap(result)
 
+    def part(self, first: int, end: int) -> Input:
+        """Items [first, end) of the first dimension, on the same memory."""
+        part = copy.copy(self)
+        part.array = self.array[first:end]
+        part.shape = part.array.shape
+        return part
+
     def floats(self) -> np.ndarray:
         """The elements as float32."""
         if self.dtype == _lib.BF16:
@@ -87,8 +96,31 @@ class Input:
             wrong = ~np.isfinite(self.floats())
             if wrong.any():
                 at = first_true(wrong)
-                raise ValueError(f"{self.name}{list(at)} is {self.floats()[at]}: NaN and infinity "
+                raise ValueError(f"{place(self.name, at)} is {self.floats()[at]}: NaN and infinity "
                                  "are not allowed")
+
+    def check_below(self, limits: int | np.ndarray) -> None:
+        """limits: of all elements, or one for each place of the last dimension.
+        Errors: ValueError, naming the first element that is not below its limit."""
+        wrong = self.array >= limits
+        if wrong.any():
+            at = first_true(wrong)
+            limit = np.broadcast_to(limits, self.shape)[at]
+            raise ValueError(f"{place(self.name, at)} is {self.array[at]}, expected below {limit}")
+
+    def norms(self) -> np.ndarray:
+        """Euclidean lengths of the vectors, float64 of shape (...)."""
+        values = self.floats()
+        return np.asarray(np.sqrt(np.einsum("...d,...d->...", values, values, dtype=np.float64)))
+
+    def check_norms(self) -> None:
+        """Errors: ValueError, naming the first vector whose length is beyond float32."""
+        norms = self.norms()
+        wrong = norms > FLOAT32_MAX
+        if wrong.any():
+            at = first_true(wrong)
+            raise ValueError(f"{place(self.name, at)} has norm {norms[at]:.4g}, beyond the range "
+                             "of float32")
 
 
 # ---- Reading ----------------------------------------------------------------------------------
@@ -168,7 +200,7 @@ def _to_float32(array: np.ndarray, name: str) -> np.ndarray:
         beyond = np.isinf(converted) & np.isfinite(array)
         if beyond.any():
             at = first_true(beyond)
-            raise ValueError(f"{name}{list(at)} is {array[at]}, beyond the range of float32")
+            raise ValueError(f"{place(name, at)} is {array[at]}, beyond the range of float32")
     return converted
 
 
@@ -185,8 +217,11 @@ def read_bytes(value: Array, name: str) -> Input:
     array, dtype = to_numpy(value, name)
     if array.dtype.kind not in "iu" or dtype == "bfloat16":
         raise TypeError(f"{name}: dtype {dtype} is not supported, expected integers (uint8)")
-    if dtype != "uint8" and array.size and (array.min() < 0 or array.max() > 255):
-        raise ValueError(f"{name}: values {array.min()}..{array.max()}, expected 0..255")
+    if dtype != "uint8":
+        wrong = (array < 0) | (array > 255)
+        if wrong.any():
+            at = first_true(wrong)
+            raise ValueError(f"{place(name, at)} is {array[at]}, expected 0..255")
     return Input(name, np.ascontiguousarray(array, np.uint8).reshape(array.shape), _lib.U8, value)
 
 
@@ -204,8 +239,13 @@ def read_norms(value: Array, name: str, shape: tuple[int, ...]) -> np.ndarray:
     wrong = ~((norms >= 0) & np.isfinite(norms))
     if wrong.any():
         at = first_true(wrong)
-        raise ValueError(f"{name}{list(at)} is {norms[at]}, expected a finite number of 0 or more")
+        raise ValueError(f"{place(name, at)} is {norms[at]}, expected a finite number of 0 or more")
     return norms
+
+
+def place(name: str, index: tuple[int, ...]) -> str:
+    """An element or a vector of an array as the caller would write it: "x[0, 7]"."""
+    return f"{name}{list(index)}" if index else name
 
 
 def first_true(mask: np.ndarray) -> tuple[int, ...]:
@@ -245,14 +285,18 @@ def new(shape: Iterable[int], dtype: int = _lib.F32) -> np.ndarray:
     return np.empty(tuple(shape), _STORED_AS[dtype])
 
 
-def call(function: Callable[..., int], *arguments: Any, finite: Iterable[Input] = ()) -> None:
-    """Calls a C function. On failure the inputs `finite` are searched for NaN and infinity first,
-    so that the message speaks of the caller's array and index, not of rows of a reshaped one."""
+def call(function: Callable[..., int], *arguments: Any,
+         explain: Iterable[Callable[[], None]] = ()) -> None:
+    """Calls a C function. If it refuses an argument, the checks `explain` run before its error is
+    raised: what one of them raises speaks of the caller's array and index, not of rows of a
+    reshaped one."""
     status = function(*arguments)
     if status != 0:
-        for given in finite:
-            given.check_finite()
-        _lib.check(status)
+        error = _lib.error(status)  # first: a check that calls the library replaces its message
+        if status == _lib.ARGUMENT:
+            for check in explain:
+                check()
+        raise error
 
 
 # ---- Arrays that no input determines ----------------------------------------------------------

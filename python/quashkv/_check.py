@@ -12,12 +12,17 @@ from .constants import SUPPORTED_BITS
 DIM_MAX = 16384  # QUASH_DIM_MAX
 
 
-def integer(name: str, value: Any, low: int, high: int) -> int:
-    """value as an int in low..high. Errors: TypeError (no integer), ValueError (out of range)."""
+def index(name: str, value: Any) -> int:
+    """value as an int. Errors: TypeError (no integer)."""
     try:
-        number = operator.index(value)
+        return operator.index(value)
     except TypeError:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
+
+
+def integer(name: str, value: Any, low: int, high: int) -> int:
+    """value as an int in low..high. Errors: TypeError (no integer), ValueError (out of range)."""
+    number = index(name, value)
     if not low <= number <= high:
         raise ValueError(f"{name} is {number}, expected {low}..{high}")
     return number
@@ -29,16 +34,23 @@ def seed(value: Any) -> int:
 
 def bits(value: Any) -> int:
     """Bits of a scalar codebook."""
-    number = operator.index(value) if hasattr(value, "__index__") else None
-    if number not in SUPPORTED_BITS:
+    if not hasattr(value, "__index__") or operator.index(value) not in SUPPORTED_BITS:
         raise ValueError(f"bits must be in {{1, 2, 3, 4}}, got {value}")
-    return number
+    return operator.index(value)
+
+
+def total_bits(name: str, value: Any, who: str) -> int:
+    """Bits of a quantizer that has a sign bit in every coordinate. who: as errors name it."""
+    number = index(name, value)
+    if number < 2:
+        raise ValueError(f"{who} needs at least 2 total bits")
+    return integer(name, number, 2, 4)
 
 
 def device(value: Any) -> str:
-    """"cpu" for a string or torch.device that means the CPU.
+    """"cpu" for a string or torch.device that means the CPU, with an ordinal or without.
     Errors: NotImplementedError, naming the device."""
-    if str(value) != "cpu":
+    if str(value).partition(":")[0] != "cpu":
         raise NotImplementedError(f"device {str(value)!r} is not supported: this build computes on "
                                   "'cpu' only")
     return "cpu"

@@ -213,17 +213,24 @@ def version() -> str:
 
 # ---- Errors -----------------------------------------------------------------------------------
 
+ARGUMENT, UNSUPPORTED, MEMORY, CAPACITY, FORMAT, VERSION = range(-1, -7, -1)  # QUASH_ERROR_*
 _EXCEPTIONS: dict[int, type[Exception]] = {
-    -1: ValueError, -2: NotImplementedError, -3: MemoryError, -4: ValueError,
-    -5: FormatError, -6: FormatError,
+    ARGUMENT: ValueError, UNSUPPORTED: NotImplementedError, MEMORY: MemoryError,
+    CAPACITY: ValueError, FORMAT: FormatError, VERSION: FormatError,
 }
 
 
+def error(status: int) -> Exception:
+    """The exception for a quash_status that is not QUASH_OK, with the library's message, which is
+    that of the last failure in this thread."""
+    message = lib.quash_last_message().decode("utf-8", "replace")
+    return _EXCEPTIONS.get(status, RuntimeError)(message)
+
+
 def check(status: int) -> None:
-    """Raises the exception of a quash_status that is not QUASH_OK, with the library's message."""
+    """Raises the exception of a quash_status that is not QUASH_OK."""
     if status != 0:
-        message = lib.quash_last_message().decode("utf-8", "replace")
-        raise _EXCEPTIONS.get(status, RuntimeError)(message)
+        raise error(status)
 
 
 # ---- Context and objects ----------------------------------------------------------------------

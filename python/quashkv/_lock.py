@@ -5,19 +5,22 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
-from typing import Iterator
+from typing import Iterator, NoReturn
 
 
 class SharedLock:
-    """Not for nesting: a thread that holds it shared must not ask for it exclusively."""
+    """A writer that waits goes before readers that come after it. Not for nesting: a thread that
+    holds it must not ask for it again."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition(threading.Lock())
         self._readers = 0
+        self._waiting_writers = 0
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         with self._condition:
+            self._condition.wait_for(lambda: self._waiting_writers == 0)
             self._readers += 1
         try:
             yield
@@ -29,5 +32,18 @@ class SharedLock:
     @contextmanager
     def exclusive(self) -> Iterator[None]:
         with self._condition:
-            self._condition.wait_for(lambda: self._readers == 0)
+            self._waiting_writers += 1
+            try:
+                self._condition.wait_for(lambda: self._readers == 0)
+            finally:
+                self._waiting_writers -= 1
+                self._condition.notify_all()  # they wake when this block is left
             yield
+
+
+class Uncopyable:
+    """Base of classes that own a C object which changes: a copy would change with it."""
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(f"{type(self).__name__} cannot be copied or pickled: what it holds is "
+                        "memory of libquash")

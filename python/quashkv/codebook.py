@@ -21,10 +21,10 @@ class LloydMaxCodebook:
     """
 
     def __init__(self, d: int, bits: int, *, use_exact_pdf: bool = False) -> None:
-        self.d = _check.integer("d", d, 1, _check.DIM_MAX)
-        self.bits = _check.bits(bits)
         self.use_exact_pdf = bool(use_exact_pdf)
-        levels, error = _lib.codebook_solve(self.d if use_exact_pdf else 0, self.bits)
+        self.d = _check.integer("d", d, 2 if self.use_exact_pdf else 1, _check.DIM_MAX)
+        self.bits = _check.bits(bits)
+        levels, error = _lib.codebook_solve(self.d if self.use_exact_pdf else 0, self.bits)
         self._set(levels, error)
 
     @classmethod
@@ -70,10 +70,9 @@ class LloydMaxCodebook:
 
     def dequantize(self, idx: Array) -> Array:
         """centroids[idx]: float32, the shape of idx.
-        Errors: TypeError (no integers), ValueError (an index that is 2^bits or more)."""
+        Errors: TypeError (no integers), ValueError (an index that is 2^bits or more, named)."""
         given = _array.read_bytes(idx, "idx")
-        if given.array.size and given.array.max() >= 1 << self.bits:
-            raise ValueError(f"idx: {given.array.max()} is no index of {1 << self.bits} centroids")
+        given.check_below(1 << self.bits)
         return given.wrap(np.asarray(self.centroids)[given.array])
 
     def mse_cost(self) -> float:

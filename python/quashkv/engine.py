@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NoReturn
 
 import numpy as np
 
 from . import _array, _check, _lib
 from ._array import Array
-from ._lock import SharedLock
+from ._lock import SharedLock, Uncopyable
 from .constants import DEFAULT_SEED
 from .quantizer import InnerProductQuantizer, MSEQuantizer
 
-_INT32_MAX = 2**31 - 1
+# QUASH_KV_HEADS_MAX, QUASH_HEAD_DIM_MAX, QUASH_GROUP_MAX
+_KV_HEADS_MAX, _HEAD_DIM_MAX, _GROUP_MAX = 65536, 576, 16
 
 
-class QuashKVEngine:
+class QuashKVEngine(Uncopyable):
     """Compressed keys and values of one attention layer; attention reads the codes as they are.
 
     head_dim: a multiple of 8, 8..576. key_bits, value_bits: 2..4 per coordinate, all of them levels
@@ -24,9 +26,9 @@ class QuashKVEngine:
     are unbiased, every token is encoded when it is appended. seed: of the random rotation. device:
     "cpu". pack_storage: accepted; codes are always packed.
 
-    The batch size and the number of heads are those of the first append, until `clear`. Batches and
-    heads are one call of libquash. Threads may share an engine: appends wait for running attentions
-    and the other way round.
+    The batch size and the number of heads are those of the first append, until `clear`; their
+    product is at most 65,536. Threads may share an engine: appends wait for running attentions and
+    the other way round. It cannot be copied or pickled.
 
     Attributes: head_dim, key_bits, value_bits, seed, device, pack_storage, key_quantizer and
     value_quantizer (the paper's quantizers, behind compress_keys and compress_values; the cache
@@ -38,7 +40,7 @@ class QuashKVEngine:
     def __init__(self, head_dim: int = 128, key_bits: int = 3, value_bits: int = 3,
                  seed: int = DEFAULT_SEED, device: object = "cpu",
                  pack_storage: bool = False) -> None:
-        self.head_dim = _check.integer("head_dim", head_dim, 8, 576)
+        self.head_dim = _check.integer("head_dim", head_dim, 8, _HEAD_DIM_MAX)
         self.key_bits = _check.integer("key_bits", key_bits, 2, 4)
         self.value_bits = _check.integer("value_bits", value_bits, 2, 4)
         self.seed = _check.seed(seed)
@@ -86,10 +88,12 @@ class QuashKVEngine:
                 raise ValueError(f"keys have (batch, heads) {(batch, heads)}, the cache "
                                  f"{self._batch}: call clear() to change them")
             cache = self._cache or self._new_cache(
-                _check.integer("batch * heads", batch * heads, 1, _INT32_MAX))
+                _check.integer("batch * heads of keys", batch * heads, 1, _KV_HEADS_MAX))
             flat = (batch * heads, tokens, self.head_dim)
             _array.call(_lib.lib.quash_cache_append, cache, k.view(*flat), v.view(*flat),
-                        finite=[k, v])
+                        explain=[k.check_finite, v.check_finite,
+                                 lambda: self._check_scales(k, as_keys=True),
+                                 lambda: self._check_scales(v, as_keys=False)])
             self._cache, self._batch, self._kinds = cache, (batch, heads), (k.kind, v.kind)
             self._tokens += tokens
             self._appends += 1
@@ -111,15 +115,19 @@ class QuashKVEngine:
             batch, heads = self._batch
             if q.shape[0] != batch:
                 raise ValueError(f"queries have batch {q.shape[0]}, the cache {batch}")
-            if q.shape[1] == 0 or q.shape[1] % heads != 0:
+            if q.shape[1] not in range(heads, _GROUP_MAX * heads + 1, heads):
                 raise ValueError(f"queries have {q.shape[1]} heads, expected a multiple of the "
-                                 f"cache's {heads}")
+                                 f"cache's {heads}, up to {_GROUP_MAX} times")
+            if causal and q.shape[2] > self._tokens:
+                raise ValueError(f"queries have {q.shape[2]} positions, the cache {self._tokens} "
+                                 "tokens: with causal=True the first query sees none")
             out = _array.new(q.shape, q.dtype)
             if out.size:
                 flat = (batch * q.shape[1], q.shape[2], self.head_dim)
                 params = _lib.AttendParams(causal=int(bool(causal)), scale=_scale(scale))
                 _array.call(_lib.lib.quash_cache_attend, self._cache, params, q.view(*flat),
-                            _array.c_view(out.reshape(flat), q.dtype), None, None, 0, finite=[q])
+                            _array.c_view(out.reshape(flat), q.dtype), None, None, 0,
+                            explain=[q.check_finite, lambda: _scores_too_large(q)])
         return q.kind.in_dtype(out)
 
     def decode(self) -> tuple[Array, Array]:
@@ -151,6 +159,32 @@ class QuashKVEngine:
         if shape[3] != self.head_dim:
             raise ValueError(f"{name}: expected head_dim {self.head_dim}, got {shape[3]} (shape "
                              f"{shape})")
+
+    def _check_scales(self, given: _array.Input, as_keys: bool) -> None:
+        """Errors: ValueError, naming the first vector whose scale does not fit. Found by coding
+        half of them at a time: libquash counts the heads of the whole batch, and does not say
+        whether it was the key or the value."""
+        rows = given.floats().reshape(1, -1, self.head_dim)
+        zeros = np.broadcast_to(np.zeros(self.head_dim, np.float32), rows.shape)
+        pair = (rows, zeros) if as_keys else (zeros, rows)
+
+        def fit(first: int, end: int) -> bool:
+            views = [_array.c_view(array[:, first:end], _lib.F32) for array in pair]
+            status = _lib.lib.quash_cache_append(self._new_cache(1), *views)
+            return status != _lib.ARGUMENT
+
+        first, end = 0, rows.shape[1]
+        if fit(first, end):
+            return
+        while end - first > 1:
+            middle = (first + end) // 2
+            if fit(first, middle):
+                first = middle
+            else:
+                end = middle
+        at = tuple(int(i) for i in np.unravel_index(first, given.shape[:-1]))
+        raise ValueError(f"{_array.place(given.name, at)} has norm {given.norms()[at]:.4g}: its "
+                         "scale exceeds binary16 (65504)")
 
     # ---- The paper's quantizers ---------------------------------------------------------------
 
@@ -207,11 +241,22 @@ class QuashKVEngine:
                 f"value_bits={self.value_bits}, tokens={self._tokens})")
 
 
+def _scores_too_large(queries: _array.Input) -> NoReturn:
+    """Errors: ValueError, naming the longest query, where libquash counts the heads of a batch."""
+    norms = queries.norms()
+    at = tuple(int(i) for i in np.unravel_index(np.argmax(norms), norms.shape))
+    raise ValueError(f"queries: a score exceeds float32; the longest query is "
+                     f"{_array.place('queries', at)}, of norm {norms[at]:.4g}")
+
+
 def _scale(scale: float | None) -> float:
     """The scale for libquash, where 0 means the default."""
     if scale is None:
         return 0.0
-    number = float(scale)
+    try:
+        number = float(scale)
+    except (TypeError, ValueError):
+        raise TypeError(f"scale must be a number, got {scale!r}") from None
     if not 0.0 < number < math.inf:
         raise ValueError(f"scale is {number}, expected a finite number above 0")
     return number

@@ -15,20 +15,24 @@ _DIM_MAX = 2**31 - 1
 
 
 def packed_size(d: int, bits: int) -> int:
-    """Bytes of a packed row of d codes. Errors: ValueError (bits not in 1..4 or 8; d < 1)."""
-    if bits not in (1, 2, 3, 4, 8):
+    """Bytes of a packed row of d codes. Errors: TypeError (no integers), ValueError (bits not in
+    1..4 or 8; d < 1)."""
+    if _check.index("bits", bits) not in (1, 2, 3, 4, 8):
         raise ValueError(f"Unsupported bits: {bits}")
     return (_check.integer("d", d, 1, _DIM_MAX) * bits + 7) // 8
 
 
 def pack_bits(indices: Array, bits: int) -> Array:
     """indices (..., d), integers below 2^bits -> uint8 (..., packed_size(d, bits)).
-    Errors: TypeError (no integers), ValueError (bits; shape; an index that is too large)."""
+    Errors: TypeError (no integers), ValueError (bits; shape; an index that is too large,
+    named)."""
     codes = _array.read_bytes(indices, "indices")
-    d = codes.shape[-1] if codes.shape else 0
+    if not codes.shape or codes.shape[-1] == 0:
+        raise ValueError(f"indices: expected shape (..., d) with d of 1 or more, got {codes.shape}")
+    d = codes.shape[-1]
     packed = np.empty(codes.shape[:-1] + (packed_size(d, bits),), np.uint8)
     _array.call(_lib.lib.quash_pack_bits, codes.array.ctypes.data, math.prod(codes.shape[:-1]), d,
-                bits, packed.ctypes.data)
+                bits, packed.ctypes.data, explain=[lambda: codes.check_below(1 << bits)])
     return codes.wrap(packed)
 
 

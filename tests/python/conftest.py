@@ -38,8 +38,8 @@ def rng():
 
 @pytest.fixture(params=["numpy", pytest.param("torch", marks=pytest.mark.torch)])
 def kind(request):
-    """Makes arrays of one kind from NumPy ones; `.check(result, dtype)` says that a result is of the
-    kind and on the CPU, and returns it as NumPy."""
+    """Makes arrays of one kind from NumPy ones; `.check(result, dtype)` says that a result is of
+    the kind and on the CPU, and returns it as NumPy."""
     return Torch() if request.param == "torch" else Numpy()
 
 

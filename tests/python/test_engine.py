@@ -23,7 +23,8 @@ def filled(rng, batch=1, heads=2, count=100, d=64, **options):
 
 @pytest.mark.parametrize("key_bits, value_bits", [(2, 2), (3, 3), (4, 4), (4, 2), (2, 3)])
 @pytest.mark.parametrize("batch, heads, group, d, count", [
-    (1, 2, 1, 64, 100), (3, 2, 1, 64, 64), (2, 2, 4, 128, 130), (1, 1, 16, 32, 1), (2, 3, 2, 80, 65)])
+    (1, 2, 1, 64, 100), (3, 2, 1, 64, 64), (2, 2, 4, 128, 130), (1, 1, 16, 32, 1),
+    (2, 3, 2, 80, 65)])
 @pytest.mark.parametrize("causal", [False, True])
 def test_attention_is_exact_on_what_is_stored(key_bits, value_bits, batch, heads, group, d, count,
                                               causal, rng):

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The functions of triton_kernels: NumPy on explicit matrices, and so an independent check of the
 quantizers of libquash."""
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -101,12 +103,46 @@ def test_kinds(kind, x):
         kind.check(result)
 
 
+def test_parts_given_as_the_kind_of_the_vectors(kind, x):
+    """Boundaries, matrices and centroids may be tensors too."""
+    quantizer = InnerProductQuantizer(64, 3)
+    mse = quantizer.mse_quantizer
+    parts = [kind(np.asarray(a)) for a in (mse.Pi, mse.codebook.boundaries, quantizer.S,
+                                           mse.codebook.centroids)]
+    for found, expected in zip(fused_compress_ip(kind(x), *parts),
+                               fused_compress_ip(x, mse.Pi, mse.codebook.boundaries, quantizer.S,
+                                                 mse.codebook.centroids)):
+        np.testing.assert_array_equal(kind.check(found), expected)
+
+
 def test_misuse(rng):
     made, (pi, key_levels, value_levels, s), _, _ = blocks(rng, 1)
     queries = np.zeros((1, 2, 1, 64), np.float32)
-    with pytest.raises(ValueError):
-        fused_quantized_attention(queries, [], pi, key_levels, value_levels, s, .01)
-    with pytest.raises(ValueError):
-        fused_quantized_attention(queries[..., :32], made, pi, key_levels, value_levels, s, .01)
-    with pytest.raises(ValueError):
+
+    def attention(blocks, queries=queries, key_levels=key_levels):
+        return fused_quantized_attention(queries, blocks, pi, key_levels, value_levels, s, .01)
+
+    none = [dataclasses.replace(made[0], seq_len=0, **{
+        name: getattr(made[0], name)[:, :, :0] for name in (
+            "mse_indices", "qjl_signs", "key_norms", "val_indices", "val_norms")})]
+    for empty in [], none:
+        with pytest.raises(RuntimeError, match="No compressed KV blocks"):
+            attention(empty)
+    with pytest.raises(ValueError, match="Pi: expected shape"):
+        attention(made, queries[..., :32])
+    with pytest.raises(ValueError, match="do not fit keys"):
+        attention(made, np.zeros((1, 3, 1, 64), np.float32))
+    short = dataclasses.replace(made[0], val_indices=made[0].val_indices[:, :, :3],
+                                val_norms=made[0].val_norms[:, :, :3])
+    with pytest.raises(ValueError, match="val_indices: expected shape"):
+        attention([short])
+    with pytest.raises(ValueError, match=r"mse_indices\[0, 0, 0, \d+\] is \d, expected below 4"):
+        attention(made, key_levels=key_levels[:4])
+    with pytest.raises(ValueError, match="centroids: expected 2, 4 or 8 .*, got 16"):
+        attention(made, key_levels=value_levels)
+    with pytest.raises(ValueError, match="key_centroids: expected one dimension"):
+        attention(made, key_levels=pi)
+    with pytest.raises(ValueError, match=r"x\[0, 0\] is nan"):
         fused_compress_mse(np.full((1, 64), np.nan, np.float32), pi, key_levels[1:])
+    with pytest.raises(ValueError, match="centroids: expected 8, one more than boundaries, got 16"):
+        fused_compress_ip(queries, pi, key_levels[1:], s, value_levels)

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The table of misuse: for every entry point that takes arrays, what a wrong one raises and that the
-message says which argument, what it is and what was expected. And input that is unusual but right."""
+"""The table of misuse: for every entry point that takes arrays, what a wrong one raises and that
+the message says which argument, what it is and what was expected. And input that is unusual but
+right."""
 import numpy as np
 import pytest
 
 from quashkv import (InnerProductQuantizer, LloydMaxCodebook, MixedPrecisionIPQuantizer,
-                     MixedPrecisionMSEQuantizer, MSEQuantizer, QuashIndex, QuashKVEngine)
-from quashkv.triton_kernels import fused_compress_mse
+                     MixedPrecisionMSEQuantizer, MSEQuantizer, QuashIndex, QuashKVEngine, pack_bits,
+                     theory)
+from quashkv.triton_kernels import fused_compress_mse, fused_decompress_mse
 
 D = 64
 
@@ -216,46 +218,146 @@ def test_other_batch_or_heads_than_before(keys):
 
 
 def test_causal_with_more_queries_than_tokens():
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="queries have 7 positions, the cache 6 tokens"):
         engine_with_tokens().attention(rows((1, 2, 7, D)), causal=True)
 
 
-@pytest.mark.parametrize("scale", [float("nan"), float("inf"), -1.0])
-def test_scale(scale):
-    with pytest.raises(ValueError, match="scale"):
+@pytest.mark.parametrize("scale, error", [(float("nan"), ValueError), (float("inf"), ValueError),
+                                          (-1.0, ValueError), ("large", TypeError),
+                                          ([1, 2], TypeError)])
+def test_scale(scale, error):
+    with pytest.raises(error, match="scale"):
         engine_with_tokens().attention(rows((1, 2, 1, D)), scale=scale)
 
 
-def test_vectors_beyond_the_scales_of_a_cache():
-    x = rows((1, 2, 6, D))
-    x[0, 1, 4] *= 1e9
+def test_more_heads_than_a_cache_takes():
+    x = np.zeros((256, 257, 0, 8), np.float32)
+    with pytest.raises(ValueError, match="batch \\* heads of keys is 65792, expected 1..65536"):
+        QuashKVEngine(8).append(x, x)
+    x = np.zeros((0, 4, 3, 8), np.float32)
+    with pytest.raises(ValueError, match="batch \\* heads of keys is 0"):
+        QuashKVEngine(8).append(x, x)
+
+
+@pytest.mark.parametrize("name", ["keys", "values"])
+@pytest.mark.parametrize("places", [[(2, 1, 4)], [(0, 0, 0)], [(2, 2, 5)], [(1, 2, 0), (2, 0, 3)]])
+@pytest.mark.parametrize("held", [0, 70])
+def test_vectors_beyond_the_scales_of_a_cache(name, places, held):
+    """Named are the argument, the batch, the head and the token of the first one."""
     engine = QuashKVEngine(D)
-    with pytest.raises(ValueError, match="4"):
-        engine.append(x, rows((1, 2, 6, D)))
-    assert engine.total_tokens == 0
+    if held:
+        engine.append(rows((3, 3, held, D)), rows((3, 3, held, D)))
+    arguments = {"keys": rows((3, 3, 6, D)), "values": rows((3, 3, 6, D))}
+    for place in places:
+        arguments[name][place] *= 1e6
+    norm = np.linalg.norm(arguments[name][places[0]].astype(np.float64))
+    with pytest.raises(ValueError) as error:
+        engine.append(**arguments)
+    assert str(error.value) == (f"{name}{list(places[0])} has norm {norm:.4g}: its scale exceeds "
+                                "binary16 (65504)")
+    assert engine.total_tokens == held
+    # Just inside: a scale is the norm over about sqrt(D).
+    arguments[name][places[0]] *= 60000 * D ** .5 / norm
+    for place in places[1:]:
+        arguments[name][place] *= 1e-6
+    engine.append(**arguments)
+    assert engine.total_tokens == held + 6
+
+
+def test_scores_beyond_float32():
+    engine = QuashKVEngine(D)
+    keys = rows((2, 1, 6, D)) * 1000
+    engine.append(keys, keys)
+    queries = rows((2, 4, 3, D))
+    queries[1, 2, 0] = 1e33 * keys[1, 0, 3]
+    with pytest.raises(ValueError, match=r"a score exceeds float32; the longest query is "
+                                         r"queries\[1, 2, 0\], of norm .*e\+"):
+        engine.attention(queries)
 
 
 # ---- Codes -------------------------------------------------------------------------------------
 
-def test_codes_and_norms_that_compress_cannot_have_written():
+# What reads codes (2, 3, D) below a limit; the name of the argument.
+def wrong_code(quantizer, codes, **arguments):
+    """Calls decompress or decompress_for_dot with what compress wrote and these codes."""
+    x = rows(codes.shape)
+    if hasattr(quantizer, "decompress"):
+        return quantizer.decompress(codes, quantizer.compress(x)[1])
+    _, signs, norms = quantizer.compress(x)
+    return quantizer.decompress_for_dot(codes, signs, norms, x)
+
+
+CODES = {
+    "MSEQuantizer": ("indices", 4, lambda codes: wrong_code(MSEQuantizer(D, 2), codes)),
+    "InnerProduct": ("mse_indices", 4,
+                     lambda codes: wrong_code(InnerProductQuantizer(D, 3), codes)),
+    "MixedMSE": ("indices", 4, lambda codes: wrong_code(MixedPrecisionMSEQuantizer(D), codes)),
+    "MixedIP": ("mse_indices", 2, lambda codes: wrong_code(MixedPrecisionIPQuantizer(D), codes)),
+    "codebook": ("idx", 4, lambda codes: LloydMaxCodebook(D, 2).dequantize(codes)),
+    "pack_bits": ("indices", 8, lambda codes: pack_bits(codes, 3)),
+    "fused": ("indices", 2, lambda codes: fused_decompress_mse(
+        codes, np.ones(codes.shape[:-1], np.float32), np.eye(D, dtype=np.float32),
+        np.array([-.1, .1], np.float32))),
+}
+
+
+@pytest.mark.parametrize("name, limit, call", CODES.values(), ids=CODES)
+def test_codes_that_compress_cannot_have_written(name, limit, call):
+    """Named by the argument and the index of the caller, whatever the shape."""
+    for shape, place in (((2, 3, D), (1, 2, 7)), ((5, D), (4, D - 1)), ((D,), (0,))):
+        codes = np.zeros(shape, np.uint8)
+        call(codes)
+        for value in limit, 255:
+            codes[place] = value
+            with pytest.raises(ValueError) as error:
+                call(codes)
+            assert str(error.value) == f"{name}{list(place)} is {value}, expected below {limit}"
+        wide = codes.astype(np.int32)
+        for value in -1, 256:
+            wide[place] = value
+            with pytest.raises(ValueError) as error:
+                call(wide)
+            assert str(error.value) == f"{name}{list(place)} is {value}, expected 0..255"
+        with pytest.raises(TypeError, match=f"{name}: dtype float32 .* expected integers"):
+            call(codes.astype(np.float32))
+
+
+def test_codes_of_a_channel_beyond_its_bits():
+    quantizer = MixedPrecisionMSEQuantizer(D)
+    quantizer.set_outlier_channels([7, 20])
+    codes = np.zeros((2, 3, D), np.uint8)
+    codes[..., 7] = 7
+    wrong_code(quantizer, codes)
+    codes[1, 0, 8] = 4
+    with pytest.raises(ValueError, match=r"^indices\[1, 0, 8\] is 4, expected below 4$"):
+        wrong_code(quantizer, codes)
+
+
+def test_norms_that_compress_cannot_have_written():
     quantizer = MSEQuantizer(D, 2)
-    indices, norms = quantizer.compress(rows())
-    wrong_index, wrong_norm = indices.copy(), norms.copy()
-    wrong_index[4, 7] = 4
+    indices, norms = quantizer.compress(rows((2, 3, D)))
     for value in np.nan, np.inf, -1:
-        wrong_norm[3] = value
-        with pytest.raises(ValueError, match="3"):
-            quantizer.decompress(indices, wrong_norm)
-    with pytest.raises(ValueError, match="4"):
-        quantizer.decompress(wrong_index, norms)
-    with pytest.raises(TypeError, match="float32"):
-        quantizer.decompress(indices.astype(np.float32), norms)
-    with pytest.raises(ValueError, match="norms"):
-        quantizer.decompress(indices, norms[:3])
-    with pytest.raises(ValueError, match="indices"):
-        quantizer.decompress(indices[:, :5], norms)
-    with pytest.raises(ValueError):
-        LloydMaxCodebook(D, 2).dequantize(wrong_index)
+        wrong = norms.copy()
+        wrong[1, 2] = value
+        with pytest.raises(ValueError, match=r"^norms\[1, 2\] is"):
+            quantizer.decompress(indices, wrong)
+    with pytest.raises(ValueError, match="norms: expected shape"):
+        quantizer.decompress(indices, norms[:1])
+    with pytest.raises(ValueError, match="indices: expected shape"):
+        quantizer.decompress(indices[..., :5], norms)
+
+
+@pytest.mark.parametrize("quantizer", [MSEQuantizer(D, 2), InnerProductQuantizer(D),
+                                       MixedPrecisionMSEQuantizer(D),
+                                       MixedPrecisionIPQuantizer(D)], ids=repr)
+def test_norms_beyond_float32_are_named(quantizer):
+    x = rows((2, 3, D))
+    x[1, 0] = 3e38
+    with pytest.raises(ValueError) as error:
+        quantizer.compress(x)
+    assert str(error.value) == "x[1, 0] has norm 2.4e+39, beyond the range of float32"
+    with pytest.raises(ValueError, match="^x has norm"):
+        quantizer.compress(x[1, 0])
 
 
 def test_inner_product_arguments():
@@ -264,6 +366,10 @@ def test_inner_product_arguments():
     q = quantizer.mse_quantizer.rotate(rows())
     with pytest.raises(ValueError, match="qjl_signs"):
         quantizer.decompress_for_dot(indices, signs[:3], norms, q)
+    with pytest.raises(ValueError, match=r"qjl_signs\[2, 5\] is 7, expected below 2"):
+        wrong_signs = signs.copy()
+        wrong_signs[2, 5] = 7
+        quantizer.decompress_for_dot(indices, wrong_signs, norms, q)
     with pytest.raises(ValueError, match="norms"):
         quantizer.decompress_for_dot(indices, signs, norms[:3], q)
     with pytest.raises(ValueError, match="residual_norms"):
@@ -298,6 +404,29 @@ def test_devices_that_are_not_there(make, device):
 def test_dimensions_out_of_range(make, d, error):
     with pytest.raises(error):
         make(d)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0"])
+def test_devices_that_are_there(device):
+    assert MSEQuantizer(D, 3, device=device).device == "cpu"
+    assert QuashIndex(D).to(device).device == "cpu"
+
+
+@pytest.mark.parametrize("make", [
+    lambda bits: InnerProductQuantizer(D, bits), lambda bits: MixedPrecisionIPQuantizer(D, bits, 2),
+    lambda bits: MixedPrecisionIPQuantizer(D, 3, bits), lambda bits: QuashKVEngine(D, bits),
+    lambda bits: theory.mse_bound(bits), lambda bits: theory.product_bound(D, bits),
+    lambda bits: pack_bits(np.zeros(D, np.uint8), bits)])
+@pytest.mark.parametrize("bits", ["3", 3.0, None])
+def test_bits_that_are_no_integer(make, bits):
+    with pytest.raises(TypeError, match=f"bits must be an integer, got {type(bits).__name__}"):
+        make(bits)
+
+
+def test_theory_out_of_range():
+    assert np.isnan(theory.mse_bound(-1)) and np.isnan(theory.product_bound(0, 3))
+    assert np.isnan(theory.mse_bound(2 ** 32 + 1))  # not cut to 32 bits
+    assert theory.mse_lower_bound(np.int64(2)) == 1 / 16
 
 
 @pytest.mark.parametrize("seed, error", [(-1, ValueError), (2 ** 64, ValueError), (1.5, TypeError)])

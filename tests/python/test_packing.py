@@ -86,5 +86,8 @@ def test_misuse():
         pack_bits(np.zeros(8, np.float32), 3)
     with pytest.raises(ValueError, match="expected shape"):
         unpack_bits(np.zeros(5, np.uint8), 3, 8)
+    for shape in (), (0,), (3, 0):
+        with pytest.raises(ValueError, match="indices: expected shape"):
+            pack_bits(np.zeros(shape, np.uint8), 3)
     with pytest.raises(ValueError, match="d is 0"):
         unpack_bits(np.zeros(0, np.uint8), 3, 0)

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """The package as part of a process: imports, memory, threads, forks, the C structs."""
+import copy
 import json
 import os
 import pathlib
+import pickle
 import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import numpy as np
 import pytest
 
 import quashkv
-from quashkv import MSEQuantizer, QuashIndex, QuashKVEngine, _lib
+from quashkv import (InnerProductQuantizer, MixedPrecisionIPQuantizer, MixedPrecisionMSEQuantizer,
+                     MSEQuantizer, QuashIndex, QuashKVEngine, _lib)
+from quashkv._lock import SharedLock
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
@@ -117,6 +122,46 @@ def test_results_outlive_their_makers():
     np.testing.assert_allclose(np.asarray(pi) @ np.asarray(pi).T, np.eye(64), atol=1e-5)
 
 
+# ---- Copies ------------------------------------------------------------------------------------
+
+def mixed(kind_of):
+    quantizer = kind_of(64, 3, 2, 5, seed=9)
+    quantizer.set_outlier_channels([1, 5, 60])
+    return quantizer
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy,
+                                       lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("make", [
+    lambda: MSEQuantizer(64, 3, seed=7), lambda: InnerProductQuantizer(64, 4, seed=7),
+    lambda: MixedPrecisionMSEQuantizer(64, seed=7), lambda: mixed(MixedPrecisionMSEQuantizer),
+    lambda: mixed(MixedPrecisionIPQuantizer)])
+def test_quantizers_can_be_copied_and_pickled(make, duplicate):
+    x = np.random.default_rng(0).standard_normal((3, 64)).astype(np.float32)
+    quantizer = make()
+    expected = quantizer.compress(x)
+    again = duplicate(quantizer)
+    assert repr(again) == repr(quantizer) and type(again) is type(quantizer)
+    for found, wanted in zip(again.compress(x), expected):
+        np.testing.assert_array_equal(found, wanted)
+    del quantizer
+    again.compress(x)
+
+
+def test_codebooks_can_be_copied_and_pickled():
+    codebook = MSEQuantizer(64, 3).codebook
+    again = pickle.loads(pickle.dumps(copy.deepcopy(codebook)))
+    np.testing.assert_array_equal(again.centroids, codebook.centroids)
+    assert again.mse_cost() == codebook.mse_cost()
+
+
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, pickle.dumps])
+@pytest.mark.parametrize("make", [lambda: QuashKVEngine(64), lambda: QuashIndex(64)])
+def test_caches_and_indexes_cannot(make, duplicate):
+    with pytest.raises(TypeError, match=f"{type(make()).__name__} cannot be copied or pickled"):
+        duplicate(make())
+
+
 # ---- Threads and processes ---------------------------------------------------------------------
 
 def in_threads(count, work):
@@ -196,6 +241,40 @@ def test_threads_share_one_engine_and_one_index():
 
     in_threads(4, work)
     assert engine.total_tokens == len(index) == 60 and min(searches) >= 0
+
+
+def test_a_writer_does_not_wait_for_readers_that_come_after_it():
+    """Two threads read in turn, so that one of them always does; a third gets to write."""
+    lock, done = SharedLock(), threading.Event()
+    reading = threading.Semaphore(0)
+
+    def work(i):
+        if i == 2:
+            for _ in range(3):
+                assert reading.acquire(timeout=10)
+            with lock.exclusive():
+                done.set()
+        for _ in range(10_000):
+            if done.is_set():
+                return
+            with lock.shared():
+                reading.release()
+                time.sleep(.001)
+        assert done.is_set()
+
+    in_threads(3, work)
+
+
+def test_an_error_under_the_lock_releases_it():
+    engine = QuashKVEngine(64)
+    x = np.ones((1, 1, 3, 64), np.float32)
+    for _ in range(3):
+        with pytest.raises(ValueError):
+            engine.append(np.full_like(x, np.nan), x)
+        with pytest.raises(ValueError):
+            engine.attention(x)
+    in_threads(2, lambda i: engine.append(x, x))
+    assert engine.total_tokens == 6
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

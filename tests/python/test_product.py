@@ -112,7 +112,8 @@ def test_shapes_and_kinds(kind, rng):
     with_residuals = quantizer.compress(kind(x), return_residual=True)
     assert len(with_residuals) == 4
     residuals = kind.check(with_residuals[3], np.float32)
-    assert residuals.shape == x.shape[:-1] and (residuals ** 2).mean() == pytest.approx(.116, rel=.1)
+    assert residuals.shape == x.shape[:-1]
+    assert (residuals ** 2).mean() == pytest.approx(.116, rel=.1)
     rotated = quantizer.mse_quantizer.rotate(kind(x))
     dots = kind.check(quantizer.decompress_for_dot(indices, signs, norms, rotated), np.float32)
     assert dots.shape == x.shape[:-1]

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Python blocks of the prototype's README (prototype_readme/, unchanged) run once the names they
-leave undefined are supplied; and so do the lines that they only show as comments."""
+"""The Python blocks of the prototype's README (prototype_readme/, unchanged) run once the names
+they leave undefined are supplied; and so do the lines that they only show as comments."""
 import pathlib
 import re
 

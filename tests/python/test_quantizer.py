@@ -76,8 +76,8 @@ def test_decompress_takes_norms_of_any_source(rng):
 
 
 def test_definition_from_its_parts(rng):
-    """indices = nearest centroid of the rotated direction; decoded = norm * centroids, rotated back:
-    what code written against Pi and codebook computes."""
+    """indices = nearest centroid of the rotated direction; decoded = norm * centroids, rotated
+    back: what code written against Pi and codebook computes."""
     x = rng.standard_normal((300, 64)).astype(np.float32)
     quantizer = MSEQuantizer(64, 3)
     indices, norms = quantizer.compress(x)

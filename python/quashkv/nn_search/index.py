@@ -6,14 +6,14 @@ import numpy as np
 
 from .. import _array, _check, _lib
 from .._array import Array
-from .._lock import SharedLock
+from .._lock import SharedLock, Uncopyable
 from ..constants import DEFAULT_SEED
 
 CENTRE_ROWS_MAX = 1048576  # QUASH_CENTRE_ROWS_MAX
 _EXACT_SCORES_AT_ONCE = 1 << 22
 
 
-class QuashIndex:
+class QuashIndex(Uncopyable):
     """Nearest neighbours by inner product, cosine or squared distance on codes of `bits` bits.
 
     dim: 1..16384. bits: 1..4 per coordinate; each vector takes ceil(dim/32)*4*bits + 8 bytes.
@@ -58,7 +58,7 @@ class QuashIndex:
         "cosine"), NotImplementedError (device), MemoryError."""
         rows = self._read(vectors, "vectors")
         with self._lock.exclusive():
-            _array.call(_lib.lib.quash_index_add, self._index, rows.view(), finite=[rows])
+            _array.call(_lib.lib.quash_index_add, self._index, rows.view(), explain=[rows.check_finite])
 
     def search(self, queries: Array, k: int = 10) -> tuple[Array, Array]:
         """queries (M, dim) -> scores (M, k) float32 and indices (M, k) int64, best first: scores
@@ -76,7 +76,8 @@ class QuashIndex:
             shape = (given.shape[0], min(k, count))
             scores, ids = np.empty(shape, np.float32), np.empty(shape, np.int64)
             _array.call(_lib.lib.quash_index_search, self._index, given.view(), shape[1],
-                        scores.ctypes.data, ids.ctypes.data, finite=[given])
+                        scores.ctypes.data, ids.ctypes.data,
+                        explain=[given.check_finite])
         return given.wrap(scores), given.wrap(ids)
 
     def brute_force(self, queries: Array, database: Array, k: int = 10) -> tuple[Array, Array]:

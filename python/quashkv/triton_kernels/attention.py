@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import _array, _lib
 from .._array import Array
-from ._common import floats, levels, matrix
+from ._common import levels, matrix, vector
 from .decompress import projected_signs
 
 
@@ -49,13 +49,15 @@ def fused_quantized_attention(queries: Array, blocks: Sequence[CompressedBlock],
         raise _lib.EmptyError("No compressed KV blocks in cache. Call append() first.")
     d = given.shape[3]
     rotation = matrix(Pi, "Pi", d)
-    key_levels = floats(key_centroids, "key_centroids")
-    keys = np.concatenate([_keys(block, key_centroids, key_levels, S, qjl_scale)
-                           for block in blocks], axis=2)
-    value_levels = floats(val_centroids, "val_centroids")
-    values = np.concatenate([_values(block, value_levels) for block in blocks], axis=2)
+    key_levels = vector(key_centroids, "key_centroids")
+    value_levels = vector(val_centroids, "val_centroids")
+    keys_of = [_keys(block, key_centroids, key_levels, S, qjl_scale) for block in blocks]
+    values_of = [_values(block, value_levels, k.shape) for block, k in zip(blocks, keys_of)]
+    keys, values = np.concatenate(keys_of, axis=2), np.concatenate(values_of, axis=2)
     batch, heads, tokens, _ = keys.shape
-    if keys.shape[3] != d or given.shape[0] != batch or given.shape[1] % heads:
+    if tokens == 0:
+        raise _lib.EmptyError("No compressed KV blocks in cache. Call append() first.")
+    if keys.shape[3] != d or given.shape[0] != batch or heads == 0 or given.shape[1] % heads:
         raise ValueError(f"queries of shape {given.shape} do not fit keys of shape {keys.shape}")
     grouped = (given.floats() @ rotation.T).reshape(batch, heads, -1, d)
     scores = (scale if scale is not None else 1 / math.sqrt(d)) * (grouped @ keys.swapaxes(2, 3))
@@ -76,15 +78,18 @@ def _keys(block: CompressedBlock, centroids: Array, centroid_values: np.ndarray,
         raise ValueError(f"mse_indices: expected shape (B, H, {block.seq_len}, D), got "
                          f"{codes.shape}")
     missed = projected_signs(block.qjl_signs, codes.shape, centroids, S, block.key_residual_norms)
-    unit = levels(codes.array, centroid_values) + np.float32(qjl_scale) * missed
+    unit = levels(codes, centroid_values) + np.float32(qjl_scale) * missed
     norms = _array.read_norms(block.key_norms, "key_norms", codes.shape[:-1])
     return norms[..., None] * unit
 
 
-def _values(block: CompressedBlock, centroid_values: np.ndarray) -> np.ndarray:
+def _values(block: CompressedBlock, centroid_values: np.ndarray,
+            shape: tuple[int, ...]) -> np.ndarray:
     codes = _array.read_bytes(block.val_indices, "val_indices")
+    if codes.shape != shape:
+        raise ValueError(f"val_indices: expected shape {shape}, got {codes.shape}")
     norms = _array.read_norms(block.val_norms, "val_norms", codes.shape[:-1])
-    return norms[..., None] * levels(codes.array, centroid_values)
+    return norms[..., None] * levels(codes, centroid_values)
 
 
 def _hide_future(scores: np.ndarray, total: int) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .. import _array
 from .._array import Array
-from ._common import floats, levels, matrix
+from ._common import matrix, vector
 
 #: No Triton is needed: code that asks takes its own other path.
 HAS_TRITON = False
@@ -27,7 +27,12 @@ def fused_compress_ip(x: Array, Pi: Array, boundaries: Array, S: Array,
     rotated unit vector -> mse_indices, qjl_signs (..., d) uint8 (1: not negative), norms (...)."""
     given = _array.read(x, "x")
     indices, norms, rotated = _compress(given, Pi, boundaries)
-    residual = rotated - levels(indices, floats(centroids, "centroids"))
+    centroid_values = vector(centroids, "centroids")
+    expected = len(vector(boundaries, "boundaries")) + 1
+    if len(centroid_values) != expected:
+        raise ValueError(f"centroids: expected {expected}, one more than boundaries, got "
+                         f"{len(centroid_values)}")
+    residual = rotated - centroid_values[indices]
     signs = (residual @ matrix(S, "S", rotated.shape[-1]).T >= 0).astype(np.uint8)
     return given.wrap(indices), given.wrap(signs), given.wrap(norms)
 
@@ -44,6 +49,6 @@ def _compress(given: _array.Input, Pi: Array,
     lengths = np.linalg.norm(scaled, axis=-1, keepdims=True)
     unit = scaled / np.where(lengths > 0, lengths, 1)
     rotated = unit @ matrix(Pi, "Pi", values.shape[-1]).T
-    indices = np.searchsorted(floats(boundaries, "boundaries"), rotated, side="right")
+    indices = np.searchsorted(vector(boundaries, "boundaries"), rotated, side="right")
     norms = np.ldexp(lengths, exponent)[..., 0]
     return np.asarray(indices, np.uint8), np.asarray(norms), rotated
