@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """QuashIndex: recall on real vectors, exact answers where they are due, sizes."""
+import os
+import pathlib
 import tracemalloc
 
 import numpy as np
@@ -8,6 +10,9 @@ from hypothesis import given, settings, strategies as st
 
 from quashkv import QuashIndex
 from support import overlap, read_bvecs, top, unit
+
+
+CLEAR_REFS = "/proc/self/clear_refs"
 
 
 @pytest.fixture(scope="module")
@@ -43,28 +48,83 @@ def test_recall_at_k_is_the_share_of_the_exact_ones(sift):
 @pytest.mark.slow
 def test_a_thousand_queries_on_a_hundred_thousand_vectors():
     """In bounded memory: the (1,000, 100,000) scores alone would be 400 MB."""
+    if not os.access(CLEAR_REFS, os.W_OK):
+        pytest.skip(f"{CLEAR_REFS} cannot be written: no peak to measure")
     rng = np.random.default_rng(1)
     factors = rng.standard_normal((24, 128)).astype(np.float32)
     base = rng.standard_normal((100_000, 24)).astype(np.float32) @ factors
     queries = rng.standard_normal((1000, 24)).astype(np.float32) @ factors
     index = QuashIndex(128, 4)
-    tracemalloc.start()
     index.add(base)
-    scores, ids = index.search(queries, 10)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.reset_peak()
-    exact_ids = index.brute_force(queries[:200], base, 10)[1]
-    exact_peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 10e6 and exact_peak < 500e6
-    assert resident_peak() < 1200e6
+    results = {}
+    for name, call in (("search", lambda: index.search(queries, 10)[1]),
+                       ("brute_force", lambda: index.brute_force(queries, base, 10)[1]),
+                       ("recall_at_k", lambda: index.recall_at_k(queries, base, 10))):
+        results[name], traced, resident = peaks(call)
+        print(f"{name}: {traced / 1e6:.0f} MB traced, {resident / 1e6:.0f} MB resident")
+        assert traced < 60e6 and resident < 100e6, name
     assert index.memory_bytes() < 1.3 * 100_000 * 72
-    assert ids.shape == (1000, 10) and overlap(ids[:200], exact_ids) > .8
+    assert results["search"].shape == (1000, 10)
+    assert results["recall_at_k"] == pytest.approx(
+        overlap(results["search"], results["brute_force"])) and results["recall_at_k"] > .8
+
+
+def peaks(call):
+    """The result of a call, and what it needed besides what was there: bytes that Python allocated,
+    and resident ones, which those of libquash and BLAS are among."""
+    tracemalloc.start()
+    held = tracemalloc.get_traced_memory()[0]
+    pathlib.Path(CLEAR_REFS).write_text("5")  # the peak starts anew
+    before = resident_peak()
+    result = call()
+    resident = resident_peak() - before
+    traced = tracemalloc.get_traced_memory()[1] - held
+    tracemalloc.stop()
+    return result, traced, resident
 
 
 def resident_peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) * 1024 for line in status if line.startswith("VmHWM"))
+
+
+@pytest.mark.parametrize("metric", ["ip", "cosine", "l2"])
+@pytest.mark.parametrize("count, k", [(1, 1), (300, 7), (300, 300), (8192, 10), (8193, 10),
+                                      (20_000, 10), (20_000, 9000)])
+def test_brute_force_is_exact_in_any_number_of_blocks(metric, count, k, rng):
+    """Small integers: many ties, which go to the lower id, and sums without rounding."""
+    base, queries = (rng.integers(-3, 4, (n, 6)).astype(np.float64) for n in (count, 9))
+    if metric == "cosine":  # directions whose norms are whole numbers
+        base = np.array([[1, 0, 0, 0, 0, 0], [0, -1, 0, 0, 0, 0], [1, 1, 1, 1, 0, 0],
+                         [0, 2, 0, 0, 0, 0], [-1, -1, 0, 1, 1, 0]])[rng.integers(0, 5, count)]
+        queries = np.array([[2, 0, 0, 0, 0, 0], [3, 0, 0, 0, 0, 4], [1, 1, 1, -1, 0, 0]])
+    exact = {"ip": queries @ base.T,
+             "l2": -((queries ** 2).sum(1)[:, None] - 2 * queries @ base.T + (base ** 2).sum(1)),
+             "cosine": queries @ (base / np.linalg.norm(base, axis=1)[:, None]).T
+                       / np.linalg.norm(queries, axis=1)[:, None]}[metric]
+    scores, ids = QuashIndex(6, metric=metric).brute_force(queries, base, k)
+    wanted = top(exact, k)
+    best = np.take_along_axis(exact, wanted, axis=1) * (-1 if metric == "l2" else 1)
+    np.testing.assert_allclose(scores, best, rtol=1e-6, atol=1e-4)
+    if metric != "l2":  # whose distances are relative to a rounded mean
+        np.testing.assert_array_equal(ids, wanted)
+    assert all(len(set(row)) == k for row in ids)
+
+
+def test_brute_force_by_distance_far_from_the_origin(rng):
+    base = rng.standard_normal((3000, 32)).astype(np.float32) + np.float32(1000)
+    queries = base[:20] + np.float32(.1)
+    exact = ((queries[:, None].astype(np.float64) - base) ** 2).sum(-1)
+    scores, ids = QuashIndex(32, metric="l2").brute_force(queries, base, 10)
+    np.testing.assert_array_equal(ids, top(-exact, 10))
+    np.testing.assert_allclose(scores, np.sort(exact, axis=1)[:, :10], rtol=1e-3)
+
+
+def test_distances_are_never_negative(rng):
+    base = rng.standard_normal((500, 64)).astype(np.float32) * 100
+    scores, ids = QuashIndex(64, metric="l2").brute_force(base, base, 1)
+    np.testing.assert_array_equal(ids[:, 0], np.arange(500))
+    assert (scores >= 0).all()
 
 
 def test_scores_descend_and_estimate_the_inner_product(rng):
@@ -216,6 +276,35 @@ def test_k_below_one(k):
                  lambda: index.recall_at_k(np.ones((1, 8)), np.ones((3, 8)), k)):
         with pytest.raises(ValueError, match=f"k is {k}"):
             call()
+
+
+def test_recall_of_another_database():
+    index = QuashIndex(8)
+    index.add(np.ones((3, 8)))
+    with pytest.raises(ValueError, match="database has 4 vectors, the index 3"):
+        index.recall_at_k(np.ones((1, 8)), np.ones((4, 8)))
+    with pytest.raises(ValueError, match="queries has no vectors"):
+        index.recall_at_k(np.ones((0, 8)), np.ones((3, 8)))
+
+
+@pytest.mark.parametrize("call", ["add", "search", "database"])
+def test_vectors_without_direction_and_too_long_ones_are_named(call):
+    calls = {"add": ("vectors", lambda index, x: index.add(x)),
+             "search": ("queries", lambda index, x: index.search(x)),
+             "database": ("database", lambda index, x: index.brute_force(np.ones((1, 8)), x))}
+    name, function = calls[call]
+    x = np.ones((5, 8), np.float32)
+    for metric, value, message in (
+            ("cosine", 0, f"{name}[3] is zero: it has no direction (metric cosine)"),
+            ("ip", 1e30, f"{name}[3] has norm 2.828e+30, expected at most 2^60"),
+            ("l2", 1e30, f"{name}[3] has norm 2.828e+30, expected at most 2^60")):
+        index = QuashIndex(8, metric=metric)
+        index.add(x)
+        wrong = x.copy()
+        wrong[3] = value
+        with pytest.raises(ValueError) as error:
+            function(index, wrong)
+        assert str(error.value) == message
 
 
 @pytest.mark.parametrize("options", [{"dim": 0}, {"dim": 8, "bits": 5}, {"dim": 8, "metric": "x"},

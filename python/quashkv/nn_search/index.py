@@ -2,15 +2,17 @@
 """A compressed vector index in memory, searched exhaustively on its codes. No training."""
 from __future__ import annotations
 
+from typing import Callable
+
 import numpy as np
 
 from .. import _array, _check, _lib
 from .._array import Array
 from .._lock import SharedLock, Uncopyable
 from ..constants import DEFAULT_SEED
+from . import _exact
 
 CENTRE_ROWS_MAX = 1048576  # QUASH_CENTRE_ROWS_MAX
-_EXACT_SCORES_AT_ONCE = 1 << 22
 
 
 class QuashIndex(Uncopyable):
@@ -22,7 +24,8 @@ class QuashIndex(Uncopyable):
     float32, searched exactly, until so many are there. centre (dim,): code relative to this from
     the start. metric: "ip" (the default), "cosine" or "l2".
 
-    Threads may share an index: adds wait for running searches and the other way round.
+    Threads may share an index: adds wait for running searches and the other way round. It cannot be
+    copied or pickled.
 
     Attributes: dim, bits, seed, device, metric, pack_storage, n_vectors.
     Errors: ValueError (dim, bits, seed, centre_rows, metric; a centre of another shape or not
@@ -58,7 +61,8 @@ class QuashIndex(Uncopyable):
         "cosine"), NotImplementedError (device), MemoryError."""
         rows = self._read(vectors, "vectors")
         with self._lock.exclusive():
-            _array.call(_lib.lib.quash_index_add, self._index, rows.view(), explain=[rows.check_finite])
+            _array.call(_lib.lib.quash_index_add, self._index, rows.view(),
+                        explain=self._checks(rows))
 
     def search(self, queries: Array, k: int = 10) -> tuple[Array, Array]:
         """queries (M, dim) -> scores (M, k) float32 and indices (M, k) int64, best first: scores
@@ -76,44 +80,35 @@ class QuashIndex(Uncopyable):
             shape = (given.shape[0], min(k, count))
             scores, ids = np.empty(shape, np.float32), np.empty(shape, np.int64)
             _array.call(_lib.lib.quash_index_search, self._index, given.view(), shape[1],
-                        scores.ctypes.data, ids.ctypes.data,
-                        explain=[given.check_finite])
+                        scores.ctypes.data, ids.ctypes.data, explain=self._checks(given))
         return given.wrap(scores), given.wrap(ids)
 
     def brute_force(self, queries: Array, database: Array, k: int = 10) -> tuple[Array, Array]:
         """The exact answer to `search` over the vectors database (N, dim): scores and indices
-        (M, k) in the metric of this index. Reads nothing from the index.
-        Errors: as `search`."""
+        (M, k) in the metric of this index, in float32. Reads nothing from the index.
+        Errors: as `search`, of queries and database; ValueError (database without vectors)."""
         given, rows = self._read(queries, "queries"), self._read(database, "database")
-        given.check_finite()
-        rows.check_finite()
         k = min(_check.integer("k", k, 1, 2**63 - 1), rows.shape[0])
         if k == 0:
             raise ValueError("database has no vectors")
-        left, right = self._normalised(given), self._normalised(rows)
-        squares = np.einsum("nd,nd->n", right, right)
-        scores = np.empty((len(left), k), np.float32)
-        ids = np.empty((len(left), k), np.int64)
-        step = max(1, _EXACT_SCORES_AT_ONCE // len(right))
-        for first in range(0, len(left), step):
-            part = slice(first, first + step)
-            distances = -(left[part] @ right.T)
-            if self.metric == "l2":
-                distances = 2 * distances + squares
-                distances += np.einsum("nd,nd->n", left[part], left[part])[:, None]
-            ids[part] = _smallest(distances, k)
-            scores[part] = np.take_along_axis(distances, ids[part], axis=1)
-        return given.wrap(scores if self.metric == "l2" else -scores), given.wrap(ids)
+        scores, ids = _exact.search(given, rows, k, self.metric)
+        return given.wrap(scores), given.wrap(ids)
 
     def recall_at_k(self, queries: Array, database: Array, k: int = 10) -> float:
         """Share of the k exact nearest vectors of database (what was added, in order) that `search`
-        finds, over all queries. Errors: as `search`."""
+        finds, over all queries.
+        Errors: as `search`; ValueError (no queries; a database of another size)."""
+        count = self._read(database, "database").shape[0]
+        if count != self.n_vectors:
+            raise ValueError(f"database has {count} vectors, the index {self.n_vectors}: expected "
+                             "those that were added")
         found = np.asarray(self.search(queries, k)[1])
-        exact = np.asarray(self.brute_force(queries, database, k)[1])
-        if exact.size == 0:
+        if len(found) == 0:
             raise ValueError("queries has no vectors")
-        hits = (found[:, :, None] == exact[:, None, :]).any(axis=1)
-        return float(hits.mean())
+        exact = np.asarray(self.brute_force(queries, database, k)[1])
+        # An id that both found stands twice among the ids of its query.
+        both = np.sort(np.concatenate([found, exact], axis=1), axis=1)
+        return float((both[:, 1:] == both[:, :-1]).sum() / exact.size)
 
     def _read(self, vectors: Array, name: str) -> _array.Input:
         rows = _array.read(vectors, name)
@@ -124,14 +119,8 @@ class QuashIndex(Uncopyable):
                              f"{rows.shape})")
         return rows
 
-    def _normalised(self, rows: _array.Input) -> np.ndarray:
-        values = np.ascontiguousarray(rows.floats())
-        if self.metric != "cosine":
-            return values
-        lengths = np.linalg.norm(values, axis=1, keepdims=True)
-        if not lengths.all():
-            raise ValueError(f"{rows.name}: a zero vector has no direction (metric cosine)")
-        return values / lengths
+    def _checks(self, rows: _array.Input) -> list[Callable[[], None]]:
+        return [rows.check_finite, lambda: _exact.check_lengths(rows, self.metric)]
 
     def memory_bytes(self) -> int:
         """Bytes libquash holds for this index, spare room and tables included; 0 when empty.
@@ -171,18 +160,3 @@ class QuashIndex(Uncopyable):
     def __repr__(self) -> str:
         return (f"QuashIndex(dim={self.dim}, bits={self.bits}, metric={self.metric!r}, "
                 f"n_vectors={self.n_vectors})")
-
-
-def _smallest(distances: np.ndarray, k: int) -> np.ndarray:
-    """Columns of the k smallest of each row, ascending, ties by the lower column."""
-    if k < distances.shape[1]:
-        bound = np.partition(distances, k - 1, axis=1)[:, k - 1:k]
-        # Everything below the bound, then as many equal to it as fit, lowest columns first.
-        below, equal = distances < bound, distances == bound
-        room = k - below.sum(axis=1, keepdims=True)
-        chosen = below | (equal & (np.cumsum(equal, axis=1) <= room))
-        columns = np.nonzero(chosen)[1].reshape(-1, k)
-    else:
-        columns = np.broadcast_to(np.arange(k), distances.shape)
-    order = np.argsort(np.take_along_axis(distances, columns, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(columns, order, axis=1)
