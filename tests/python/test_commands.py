@@ -129,6 +129,16 @@ def test_quality_of_mixed_precision(quality):
     assert all(row["gain"] >= -2 for row in gaussian)
 
 
+def test_quality_of_mixed_inner_products(quality):
+    """What the docstring of MixedPrecisionIPQuantizer and doc/numerics.md say, on other vectors:
+    a mean over eight matrices."""
+    rows = quality["tables"]["mixed_inner_product"]
+    assert [row["bits"] for row in rows] == [2.25, 2.5, 3.5] * 2
+    for row, ratio in zip(rows, (.42, .51, .50, 1.38, .91, .82)):
+        assert row["ratio"] == pytest.approx(ratio, rel=.1)
+        assert row["levels_ratio"] < (.11 if row["queries"] == "any direction" else .3)
+
+
 def test_quality_of_captured_caches(quality):
     rows = {(row["layer"], row["bits"]): row for row in quality["tables"]["cache"]}
     assert len(rows) == 12

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from .. import QuashKVEngine
 from . import published
 from .report import Column, Plot, Table, progress
-from .vectors import unit
+from .vectors import nmse, unit
 
 TOKENS, HEADS, QUERIES = 1024, 4, 64
 
@@ -48,7 +49,7 @@ def cache_table(layers: list[Layer], source: str, bits: list[int], seed: int) ->
         Column("held_ratio", "ratio\nheld", 2)],
         plot=Plot("bits", ["key_cosine", "value_cosine", "output_cosine"], by="layer"))
     jobs = [(b, layer) for layer in layers for b in bits]
-    measured: dict[int, list[dict[str, float]]] = {}
+    measured: dict[int, list[dict[str, Any]]] = {}
     for (b, layer), _ in zip(jobs, progress([f"{layer.name}, {b} bits" for b, layer in jobs],
                                             "cache")):
         row = _measure(layer, b, seed)
@@ -57,19 +58,19 @@ def cache_table(layers: list[Layer], source: str, bits: list[int], seed: int) ->
     if len(layers) > 1:
         for b, rows in measured.items():
             mean = {key: float(np.mean([row[key] for row in rows])) for key in rows[0]
-                    if all(row.get(key) is not None for row in rows)}
+                    if all(row[key] is not None for row in rows)}
             table.add(layer="mean", bits=b, **mean)
     last_dim = layers[-1].keys.shape[-1]
-    for row in table.rows[len(table.rows) - len(bits):]:
-        b = row["bits"]
-        row.update(key_cosine_published=published.KEY_COSINE[b],
-                   value_cosine_published=published.VALUE_COSINE[b],
-                   output_cosine_published=published.OUTPUT_COSINE.get(b),
-                   ratio_published=published.RATIO.get(last_dim, {}).get(b))
+    for last in table.rows[len(table.rows) - len(bits):]:
+        b = last["bits"]
+        last.update(key_cosine_published=published.KEY_COSINE[b],
+                    value_cosine_published=published.VALUE_COSINE[b],
+                    output_cosine_published=published.OUTPUT_COSINE.get(b),
+                    ratio_published=published.RATIO.get(last_dim, {}).get(b))
     table.notes = [
         f"{published.LABEL}: Qwen2.5-0.5B and TinyLlama, head_dim 64, by the prototype's author; "
-        "ratio at this dim. ratio: codes",
-        "and scales; held: bytes taken from the allocator, tables and the open tile included."]
+        "ratio at this dim. ratio: codes and scales; held: bytes "
+        "taken from the allocator, tables and the open tile included."]
     return table
 
 
@@ -83,35 +84,29 @@ def _captured(folder: str) -> list[Layer]:
             if array.ndim != 3 or array.dtype.kind != "f":
                 raise ValueError(f"{name}.{kind}.npy: expected floating point of shape (heads, "
                                  f"tokens, dim), got {array.dtype} of shape {array.shape}")
-        layers.append(Layer(name, *(arrays[kind].astype(np.float32) if kind in arrays else None
-                                    for kind in "kvq")))
+        single = {kind: array.astype(np.float32) for kind, array in arrays.items()}
+        layers.append(Layer(name, single["k"], single["v"], single.get("q")))
     if not layers:
         raise ValueError(f"{folder}: no NAME.k.npy")
     return layers
 
 
-def _measure(layer: Layer, bits: int, seed: int) -> dict[str, float | None]:
+def _measure(layer: Layer, bits: int, seed: int) -> dict[str, Any]:
     engine = QuashKVEngine(layer.keys.shape[-1], bits, bits, seed)
     engine.append(layer.keys[None], layer.values[None])
     keys, values = (array[0] for array in engine.decode())
-    row: dict[str, float | None] = {
-        "key_nmse": _nmse(layer.keys, keys), "key_cosine": _cosine(layer.keys, keys),
-        "value_nmse": _nmse(layer.values, values), "value_cosine": _cosine(layer.values, values),
+    row: dict[str, Any] = {
+        "key_nmse": nmse(layer.keys, keys), "key_cosine": _cosine(layer.keys, keys),
+        "value_nmse": nmse(layer.values, values), "value_cosine": _cosine(layer.values, values),
         "output_error": None, "output_cosine": None, "ratio": engine.compression_ratio(),
         "held_ratio": (layer.keys.size + layer.values.size) * 2 / engine.actual_memory_bytes(),
     }
     if layer.queries is not None:
         out = engine.attention(layer.queries[None], causal=True)[0]
         exact = attend(layer.queries, layer.keys, layer.values)
-        row["output_error"] = _nmse(exact, out) ** .5
+        row["output_error"] = nmse(exact, out) ** .5
         row["output_cosine"] = _cosine(exact, out)
     return row
-
-
-def _nmse(x: np.ndarray, decoded: np.ndarray) -> float:
-    """Squared error over squared norm, each summed over all heads."""
-    error = np.square(x - decoded, dtype=np.float64).sum()
-    return float(error / np.square(x, dtype=np.float64).sum())
 
 
 def _cosine(x: np.ndarray, decoded: np.ndarray) -> float:

@@ -10,6 +10,7 @@ import statistics
 import subprocess
 import sys
 import time
+from functools import partial
 from typing import Any, Callable
 
 import numpy as np
@@ -83,8 +84,8 @@ def run(options: argparse.Namespace) -> Report:
             row["compress_published_ms"] = published.COMPRESSION_MS.get(row["tokens"])
         table.add(**row)
     table.notes = [f"{published.LABEL}: fused kernels of the prototype on an NVIDIA A100 (its own "
-                   "plain path took .40, 1.06, 3.71",
-                   "and 14.65 ms there): another machine, printed for completeness."]
+                   "plain path took .40, 1.06, 3.71 and 14.65 ms there): another machine, "
+                   "printed for completeness."]
     return Report("bench latency", facts, [table])
 
 
@@ -117,9 +118,8 @@ def measure(job: dict[str, Any]) -> list[dict[str, Any]]:
         for bits in job["bits"]:
             engine = engines[bits] = QuashKVEngine(job["dim"], bits, bits, job["seed"])
             engine.append(keys, values)
-            contenders[bits] = lambda engine=engine: engine.attention(queries)
-            contenders["compress", bits] = lambda bits=bits: QuashKVEngine(
-                job["dim"], bits, bits, job["seed"]).append(keys, values)
+            contenders[bits] = partial(engine.attention, queries)
+            contenders["compress", bits] = partial(_compress, job, bits, keys, values)
         times = take_turns(contenders, job["rounds"])
         for bits in job["bits"]:
             rows.append({
@@ -132,6 +132,10 @@ def measure(job: dict[str, Any]) -> list[dict[str, Any]]:
                 "f32_bytes": keys.nbytes + values.nbytes,
                 "torch_version": torch.__version__ if torch else None})
     return rows
+
+
+def _compress(job: dict[str, Any], bits: int, keys: np.ndarray, values: np.ndarray) -> None:
+    QuashKVEngine(job["dim"], bits, bits, job["seed"]).append(keys, values)
 
 
 def _torch() -> Any:

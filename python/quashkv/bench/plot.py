@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from .report import CommandError, Report, Table
+from .report import CommandError, Plot, Report, Table
 
 
 def require() -> Any:
@@ -23,11 +23,11 @@ def require() -> Any:
 def draw(report: Report, path: str) -> None:
     """One panel for each table that says what to draw; the format follows from the name."""
     pyplot = require()
-    tables = [table for table in report.tables if table.plot and table.rows]
-    figure, panels = pyplot.subplots(1, len(tables), squeeze=False,
-                                     figsize=(6 * len(tables), 4.5), layout="constrained")
-    for table, axes in zip(tables, panels[0]):
-        _panel(table, axes)
+    drawn = [(table, table.plot) for table in report.tables if table.plot and table.rows]
+    figure, panels = pyplot.subplots(1, len(drawn), squeeze=False,
+                                     figsize=(6 * len(drawn), 4.5), layout="constrained")
+    for (table, plot), axes in zip(drawn, panels[0]):
+        _panel(table, plot, axes)
     figure.suptitle(f"quashkv, {report.command}")
     try:
         figure.savefig(path, dpi=150)
@@ -37,8 +37,7 @@ def draw(report: Report, path: str) -> None:
         pyplot.close(figure)
 
 
-def _panel(table: Table, axes: Any) -> None:
-    plot = table.plot
+def _panel(table: Table, plot: Plot, axes: Any) -> None:
     titles = {column.key: column.title.replace("\n", " ") for column in table.columns}
     groups = dict.fromkeys(row.get(plot.by) for row in table.rows) if plot.by else [None]
     for y in plot.y:

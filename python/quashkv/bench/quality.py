@@ -7,12 +7,11 @@ from typing import Iterator
 
 import numpy as np
 
-from .. import (InnerProductQuantizer, LloydMaxCodebook, MixedPrecisionMSEQuantizer, MSEQuantizer,
-                QuashKVEngine, theory)
-from . import published
+from .. import InnerProductQuantizer, LloydMaxCodebook, MSEQuantizer, QuashKVEngine, theory
+from . import mixed, published
 from .caches import cache_table, layers_of
 from .report import Column, Plot, Report, Table, bit_list, progress
-from .vectors import at_cosine, unit
+from .vectors import at_cosine, nmse, unit
 
 DESCRIPTION = """\
 Measures the error of the paper's quantizers, of mixed precision and of a compressed cache, on
@@ -25,7 +24,6 @@ EXAMPLES = """\
   quashkv bench quality --data data/kv-smollm2 --json quality.json --plot quality.png"""
 
 SEEDS = 8  # matrices that the inner-product quantizer is averaged over
-OUTLIERS = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,15 +53,12 @@ def run(options: argparse.Namespace) -> Report:
         _mse_table(x, bits, seed),
         _product_table(unit(x), q, bits, seed),
         _correlated_table(unit(x), at_cosine(rng, unit(x), .3), bits, seed),
-        _mixed_table(x, seed),
+        mixed.mse_table(x, seed),
+        mixed.inner_product_table(x, q, seed),
         cache_table(layers, options.data or "random keys and values", [b for b in bits if b >= 2],
                     seed),
     ]
     return Report("bench quality", {"dim": dim, "rows": rows, "seed": seed}, tables)
-
-
-def nmse(x: np.ndarray, decoded: np.ndarray) -> float:
-    return float(np.square(x - decoded, dtype=np.float64).sum() / np.square(x, dtype=np.float64).sum())
 
 
 # ---- Algorithm 1 -------------------------------------------------------------------------------
@@ -84,8 +79,8 @@ def _mse_table(x: np.ndarray, bits: list[int], seed: int) -> Table:
                   theory=LloydMaxCodebook(dim, b, use_exact_pdf=True).mse_cost(),
                   nmse=nmse(x, decoded), cosine=float((unit(x) * unit(decoded)).sum(-1).mean()),
                   ratio=16 * dim / (b * dim + 16))
-    table.notes = ["theory: the best scalar levels for a random direction. ratio: codes and a scale "
-                   "of 2 bytes."]
+    table.notes = ["theory: the best scalar levels for a random direction. ratio: codes and a "
+                   "scale of 2 bytes."]
     return table
 
 
@@ -96,19 +91,18 @@ def _parts(x: np.ndarray, q: np.ndarray, bits: int, seed: int) -> Iterator[dict[
     for slices of x and q, each with a matrix of its own; "exact" too."""
     for i, (some, queries) in enumerate(zip(np.array_split(x, SEEDS), np.array_split(q, SEEDS))):
         quantizer = InnerProductQuantizer(x.shape[1], bits, seed + i)
-        codes = quantizer.compress(some, return_residual=True)
+        indices, signs, norms, residuals = quantizer.compress(some, return_residual=True)
         rotated = quantizer.mse_quantizer.rotate(queries)
-        left = np.asarray(quantizer.mse_quantizer.codebook.centroids)[codes[0]]
+        left = np.asarray(quantizer.mse_quantizer.codebook.centroids)[indices]
         missed = quantizer.mse_quantizer.rotate(some) - left
-        without_sign = codes[2] * (rotated * left).sum(-1)
+        without_sign = norms * (rotated * left).sum(-1)
         yield {
             "exact": (some.astype(np.float64) * queries).sum(-1),
-            "algorithm2": quantizer.decompress_for_dot(*codes[:3], rotated,
-                                                       residual_norms=codes[3]),
-            "no_residual": quantizer.decompress_for_dot(*codes[:3], rotated),
+            "algorithm2": quantizer.decompress_for_dot(indices, signs, norms, rotated, residuals),
+            "no_residual": quantizer.decompress_for_dot(indices, signs, norms, rotated),
             "no_sign": without_sign,
             # Signs of the residual's coordinates times |q|: no projection, no residual norm.
-            "prototype": without_sign + codes[2] * quantizer.qjl_scale * (
+            "prototype": without_sign + norms * quantizer.qjl_scale * (
                 np.abs(rotated) * np.where(missed >= 0, 1, -1)).sum(-1),
         }
 
@@ -144,17 +138,16 @@ def _product_table(x: np.ndarray, q: np.ndarray, bits: list[int], seed: int) -> 
                   bound=theory.product_bound(dim, b) * dim,
                   **{name: _error(estimates, name, dim)
                      for name in ("algorithm2", "no_residual", "unbiased")})
-    table.notes = ["without |r|: the residual's length is not stored, its expected square stands in. "
-                   "unbiased scale:",
-                   "all bits are levels and the stored scale makes <decoded, x> = <x, x>, as for "
-                   "values of a cache and in search."]
+    table.notes = ["without |r|: the residual's length is not stored, its expected square stands "
+                   "in. unbiased scale: all bits are levels and the stored scale makes "
+                   "<decoded, x> = <x, x>, as for values of a cache and in search."]
     return table
 
 
 def _correlated_table(x: np.ndarray, q: np.ndarray, bits: list[int], seed: int) -> Table:
     dim = x.shape[1]
-    table = Table("inner_product_correlated", "The same for queries at cosine .3 to the vector, and "
-                                              "slope: mean estimate / .3 (1: unbiased)", [
+    table = Table("inner_product_correlated", "The same for queries at cosine .3 to the vector, "
+                                              "and slope: mean estimate / .3 (1: unbiased)", [
         Column("bits", "bits", 0), Column("unbiased", "unbiased\nscale", 4),
         Column("algorithm2", "Algorithm 2\n", 4), Column("no_sign", "its sign\nleft out", 4),
         Column("prototype", "the\nprototype's", 4),
@@ -168,45 +161,6 @@ def _correlated_table(x: np.ndarray, q: np.ndarray, bits: list[int], seed: int) 
                      for name in ("unbiased", "algorithm2", "no_sign", "prototype")},
                   **{f"{name}_slope": float(estimates[name].mean() / estimates["exact"].mean())
                      for name in ("unbiased", "algorithm2", "prototype")})
-    table.notes = ["the prototype's: signs of the residual's coordinates times |q|, without projection "
-                   "and residual norm, computed here",
-                   "from the same codes."]
+    table.notes = ["the prototype's: signs of the residual's coordinates times |q|, without "
+                   "projection and residual norm, computed here from the same codes."]
     return table
-
-
-# ---- Mixed precision ---------------------------------------------------------------------------
-
-def _mixed_table(x: np.ndarray, seed: int) -> Table:
-    dim = x.shape[1]
-    table = Table("mixed", f"MixedPrecisionMSEQuantizer, dim {dim}: nMSE beside that of uniform bits "
-                           "at the same rate", [
-        Column("data", "data"), Column("bits", "bits", 2), Column("uniform", "uniform\nbits", 4),
-        Column("mixed", "mixed\n", 4), Column("gain", "gain, %\n", 1),
-        Column("after_rotation", "channels chosen\nafter rotation", 4),
-        Column("after_rotation_gain", "gain, %\n", 1)])
-    outliers = x.copy()
-    outliers[:, :: max(1, dim // OUTLIERS)] *= 10
-    for name, data in (f"{len(range(0, dim, max(1, dim // OUTLIERS)))} channels x 10", outliers), \
-            ("Gaussian", x):
-        for high, low, count in (3, 2, dim // 4), (3, 2, dim // 2), (4, 3, dim // 2):
-            uniform = (count * _uniform_error(data, high, seed)
-                       + (dim - count) * _uniform_error(data, low, seed)) / dim
-            mixed = _mixed_error(data, high, low, count, seed)
-            late = _mixed_error(MSEQuantizer(dim, 1, seed + 1).rotate(data), high, low, count, seed)
-            table.add(data=name, bits=(count * high + (dim - count) * low) / dim, uniform=uniform,
-                      mixed=mixed, gain=100 * (1 - mixed / uniform), after_rotation=late,
-                      after_rotation_gain=100 * (1 - late / uniform))
-    table.notes = ["uniform bits: errors of the whole-bit quantizers averaged at this rate. after "
-                   "rotation: as the prototype chose."]
-    return table
-
-
-def _uniform_error(data: np.ndarray, bits: int, seed: int) -> float:
-    quantizer = MSEQuantizer(data.shape[1], bits, seed)
-    return nmse(data, quantizer.decompress(*quantizer.compress(data)))
-
-
-def _mixed_error(data: np.ndarray, high: int, low: int, count: int, seed: int) -> float:
-    quantizer = MixedPrecisionMSEQuantizer(data.shape[1], high, low, count, seed)
-    quantizer.calibrate(data)
-    return nmse(data, quantizer.decompress(*quantizer.compress(data)))

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import sys
+import textwrap
 import time
 from dataclasses import dataclass, field
 from typing import Any, Iterable, Iterator, TypeVar
@@ -15,6 +16,8 @@ from typing import Any, Iterable, Iterator, TypeVar
 import numpy as np
 
 from .. import __version__, describe
+
+NOTE_COLUMNS = 100
 
 Value = Any  # str, int, float or None
 _Item = TypeVar("_Item")
@@ -53,7 +56,7 @@ class Plot:
 
 @dataclass
 class Table:
-    """name: in JSON. title: one line above. notes: lines below."""
+    """name: in JSON. title: one line above. notes: below, each wrapped."""
     name: str
     title: str
     columns: list[Column]
@@ -79,7 +82,9 @@ class Table:
         for line in zip(*(head + cell for head, cell in zip(heads, cells))):
             shown.append("  ".join(text.ljust(width) if at_left else text.rjust(width)
                                    for text, width, at_left in zip(line, widths, left)).rstrip())
-        return "\n".join(shown + self.notes) + "\n"
+        for note in self.notes:
+            shown += textwrap.wrap(note, NOTE_COLUMNS)
+        return "\n".join(shown) + "\n"
 
     def as_json(self) -> list[dict[str, Value]]:
         return [{column.key: _plain(row.get(column.key)) for column in self.columns}

@@ -79,11 +79,10 @@ def _table(options: argparse.Namespace, base: np.ndarray, queries: np.ndarray) -
                 for seed in range(options.seed, options.seed + options.seeds)]
         table.add(bits=bits, **{key: float(np.mean([row[key] for row in rows])) for key in rows[0]})
     table.notes = [
-        f"exact search by NumPy, float32, its own threads: {exact_s / len(queries) * 1e3:.3f} ms per "
-        f"query, {base.nbytes / len(base):.0f} bytes per vector.",
-        "recall@k: share of the k exact neighbours among the k found. held: all bytes of the index. "
-        "No training: encoding",
-        "is all there is to building it."]
+        f"exact search by NumPy, float32, its own threads: {exact_s / len(queries) * 1e3:.3f} ms "
+        f"per query, {base.nbytes / len(base):.0f} bytes per vector.",
+        "recall@k: share of the k exact neighbours among the k found. held: all bytes of the "
+        "index. No training: encoding is all there is to building it."]
     return table
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+_ITEMS: dict[str, np.dtype[Any]] = {".fvecs": np.dtype("<f4"), ".bvecs": np.dtype("u1")}
 
 
 def read_vectors(path: str) -> np.ndarray:
@@ -18,9 +20,9 @@ def read_vectors(path: str) -> np.ndarray:
             raise ValueError(f"{path}: expected numbers in two dimensions, got {rows.dtype} of "
                              f"shape {rows.shape}")
         return rows.astype(np.float32, copy=False)
-    item = {".fvecs": np.dtype("<f4"), ".bvecs": np.dtype("u1")}.get(suffix)
-    if item is None:
+    if suffix not in _ITEMS:
         raise ValueError(f"{path}: expected a .npy, .fvecs or .bvecs file")
+    item = _ITEMS[suffix]
     raw = np.fromfile(path, np.uint8)
     dim = int(raw[:4].view("<i4")[0]) if raw.size >= 4 else 0
     row_bytes = 4 + dim * item.itemsize
@@ -36,6 +38,12 @@ def unit(rows: np.ndarray) -> np.ndarray:
     """rows at length 1; zero rows stay."""
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     return rows / np.where(lengths > 0, lengths, 1)
+
+
+def nmse(x: np.ndarray, decoded: np.ndarray) -> float:
+    """Squared error over squared norm, each summed over all vectors."""
+    error = np.square(x - decoded, dtype=np.float64).sum()
+    return float(error / np.square(x, dtype=np.float64).sum())
 
 
 def clustered(rng: np.random.Generator, count: int, dim: int, rank: int = 32,
