@@ -2,9 +2,9 @@
 """QuashKV: vectors and KV caches at 1-4 bits per coordinate, computed on as they are.
 
 Arrays are NumPy arrays, torch CPU tensors or anything with DLPack; results come back in the kind of
-the input. Errors are ordinary Python exceptions whose message names the argument: TypeError (no
-array, dtype), ValueError (value, shape, NaN), NotImplementedError (device), MemoryError, and
-EmptyError and FormatError, both ValueErrors.
+the input and carry no gradient. Errors are ordinary Python exceptions whose message names the
+argument: TypeError (no array, dtype), ValueError (value, shape, NaN), NotImplementedError (device),
+MemoryError, and EmptyError and FormatError, both ValueErrors.
 """
 from . import _lib, theory
 from ._lib import EmptyError, FormatError

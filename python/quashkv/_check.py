@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
+from typing import Any, Sequence, TypeVar
 
 import numpy as np
 
 from .constants import SUPPORTED_BITS
+
+_T = TypeVar("_T")
 
 DIM_MAX = 16384  # QUASH_DIM_MAX
 
@@ -20,11 +22,13 @@ def index(name: str, value: Any) -> int:
         raise TypeError(f"{name} must be an integer, got {type(value).__name__}") from None
 
 
-def integer(name: str, value: Any, low: int, high: int) -> int:
-    """value as an int in low..high. Errors: TypeError (no integer), ValueError (out of range)."""
+def integer(name: str, value: Any, low: int, high: int | None = None) -> int:
+    """value as an int in low..high; high None: without a limit. Errors: TypeError (no integer),
+    ValueError (out of range)."""
     number = index(name, value)
-    if not low <= number <= high:
-        raise ValueError(f"{name} is {number}, expected {low}..{high}")
+    if number < low or (high is not None and number > high):
+        expected = f"{low} or more" if high is None else f"{low}..{high}"
+        raise ValueError(f"{name} is {number}, expected {expected}")
     return number
 
 
@@ -56,7 +60,28 @@ def device(value: Any) -> str:
     return "cpu"
 
 
-def itemsize(dtype: Any) -> int:
-    """Bytes of one element of a NumPy dtype (or what np.dtype takes) or torch dtype."""
+def itemsize(name: str, dtype: Any) -> int:
+    """Bytes of one element of a NumPy dtype (or what np.dtype takes) or torch dtype.
+    Errors: TypeError (neither)."""
     size = getattr(dtype, "itemsize", None)
-    return size if isinstance(size, int) else np.dtype(dtype).itemsize
+    if isinstance(size, int):
+        return size
+    try:
+        return np.dtype(dtype).itemsize
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}") from None
+
+
+def instance(name: str, value: Any, kind: type[_T]) -> _T:
+    """value, which is of this class. Errors: TypeError."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{name} must be a {kind.__name__}, got {type(value).__name__}")
+    return value
+
+
+def item(name: str, items: Sequence[_T], position: int) -> _T:
+    """items[position]. Errors: IndexError, TypeError, naming the argument."""
+    try:
+        return items[index(name, position)]
+    except IndexError:
+        raise IndexError(f"{name} is {position}, expected below {len(items)}") from None

@@ -23,10 +23,12 @@ LIBRARY_VARIABLE = "QUASHKV_LIBRARY"
 
 class FormatError(ValueError):
     """Stored bytes are damaged, not ours, or of a version unknown to this library."""
+    __module__ = "quashkv"  # where it is imported from, for tracebacks
 
 
 class EmptyError(ValueError, RuntimeError):
     """Nothing is stored yet. Code written for either base class catches it."""
+    __module__ = "quashkv"
 
 
 # ---- Structures (include/quash/*.h) -----------------------------------------------------------

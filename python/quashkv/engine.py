@@ -222,7 +222,8 @@ class QuashKVEngine(Uncopyable):
         """Bits of a token in original_dtype (NumPy or torch) over token_bits(); 1.0 when empty."""
         if self._tokens == 0:
             return 1.0
-        return 2 * self.head_dim * 8 * _check.itemsize(original_dtype) / self.token_bits()
+        original_bits = 8 * _check.itemsize("original_dtype", original_dtype)
+        return 2 * self.head_dim * original_bits / self.token_bits()
 
     def actual_memory_bytes(self) -> int:
         """Bytes libquash holds for this cache: tiles of 64 tokens, scales, tables; 0 when empty."""

@@ -175,8 +175,8 @@ class MixedPrecisionIPQuantizer(_MixedPrecision):
     others; the bits count the sign bit that every channel has.
 
     The variance of a group's estimate falls with its number of channels, so a small group of
-    outliers dominates where queries have the same outliers. With 16 of 128 channels ten times as large, the
-    mean square error at 2.25 / 2.5 / 3.5 bits is .42 / .51 / .50 times that of
+    outliers dominates where queries have the same outliers. With 16 of 128 channels ten times as
+    large, the mean square error at 2.25 / 2.5 / 3.5 bits is .42 / .51 / .50 times that of
     InnerProductQuantizer at the same rate for queries of any direction, but 1.38 / .91 / .82 times
     for queries with the same outliers; and all bits as levels, MixedPrecisionMSEQuantizer, has
     .08-.10 and .16-.29 (`quashkv bench quality`). Take this class where an estimate has to be

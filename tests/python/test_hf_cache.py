@@ -99,8 +99,12 @@ def test_misuse(rng):
     with pytest.raises(NotImplementedError, match="cuda"):
         QuashKVCache(1, 64, device="cuda")
     cache = QuashKVCache(1, 64)
-    with pytest.raises(IndexError):
-        cache.update(*step(rng, 5), 1)
+    for call in (lambda: cache.update(*step(rng, 5), 1), lambda: cache[1],
+                 lambda: cache.get_seq_length(1)):
+        with pytest.raises(IndexError, match="layer_idx is 1, expected below 1"):
+            call()
+    with pytest.raises(TypeError, match="config must be a QuashKVCacheConfig, got dict"):
+        QuashKVCache(1, 64, {"key_bits": 3})
     with pytest.raises(ValueError):
         cache.update(*step(rng, 5, d=32), 0)
 

@@ -248,11 +248,22 @@ def test_any_shape(dim, bits, count, queries, k, centre_rows, seed):
 
 # ---- Misuse: the texts of the interface --------------------------------------------------------
 
-def test_empty():
+@pytest.mark.parametrize("call", [lambda index, x: index.search(x),
+                                  lambda index, x: index.recall_at_k(x, x)])
+def test_empty(call):
     with pytest.raises(ValueError) as error:
-        QuashIndex(64).search(np.zeros((1, 64)))
+        call(QuashIndex(64), np.zeros((1, 64)))
     assert str(error.value) == "Index is empty. Call add() first."
     assert isinstance(error.value, RuntimeError)
+    assert f"{type(error.value).__module__}.{type(error.value).__name__}" == "quashkv.EmptyError"
+
+
+def test_original_dtypes():
+    index = QuashIndex(64)
+    index.add(np.ones((3, 64)))
+    assert index.compression_ratio("float16") * 2 == index.compression_ratio()
+    with pytest.raises(TypeError, match="original_dtype: data type 'float99' not understood"):
+        index.compression_ratio("float99")
 
 
 @pytest.mark.parametrize("shape", [(64,), (2, 3, 64), ()])
@@ -308,6 +319,7 @@ def test_vectors_without_direction_and_too_long_ones_are_named(call):
 
 
 @pytest.mark.parametrize("options", [{"dim": 0}, {"dim": 8, "bits": 5}, {"dim": 8, "metric": "x"},
+                                     {"dim": 8, "metric": 5},
                                      {"dim": 8, "centre_rows": 0}, {"dim": 20000}])
 def test_parameters_out_of_range(options):
     name, value = list(options.items())[-1]

@@ -65,7 +65,8 @@ def test_presets_are_splits_of_the_channels(kind_of, preset, high, low, share, d
     assert kind_of(d, high, low, d // share).effective_bits == float(preset)
     assert not quantizer.calibrated
     quantizer.calibrate(gaussian(rng, 50, d))
-    assert quantizer.effective_bits == float(preset) and len(quantizer.outlier_channels) == d // share
+    assert quantizer.effective_bits == float(preset)
+    assert len(quantizer.outlier_channels) == d // share
     assert kind_of.from_preset(d, float(preset)).n_outliers == d // share  # the number will do
 
 

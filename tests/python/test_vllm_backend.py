@@ -107,8 +107,26 @@ def test_misuse(rng):
         with pytest.raises(ValueError):
             manager.compress_and_store(wrong_k, wrong_v)
     assert manager.total_tokens == 0
-    with pytest.raises(IndexError):
+    with pytest.raises(ValueError, match=r"v has shape \(3, 2, 64\), k \(4, 2, 64\)"):
+        manager.compress_and_store(k, v[:3])
+    with pytest.raises(ValueError, match=r"k: expected shape \(tokens, 2, 64\), got \(4, 2, 32\)"):
+        manager.compress_and_store(k[..., :32], v[..., :32])
+    with pytest.raises(IndexError, match="layer_idx is 1, expected below 1"):
         vb.QuashKVModelManager(1, 2, 64).forward_layer(1, k, k, v)
+    with pytest.raises(TypeError, match="config must be a QuashKVPageConfig, got dict"):
+        vb.QuashKVPageManager(2, 64, {"key_bits": 3})
+
+
+@pytest.mark.parametrize("name", ["k", "v", "q"])
+def test_nan_is_named_by_the_argument_and_its_index(name, kind, rng):
+    k, v = step(rng, 4)
+    tensors = {"k": k, "v": v, "q": k.copy()}
+    tensors[name][3, 1, 60] = np.nan
+    manager = vb.QuashKVPageManager(2, 64)
+    with pytest.raises(ValueError) as error:
+        vb.quashkv_attention_forward(*(kind(tensors[n]) for n in "qkv"), manager)
+    assert str(error.value) == f"{name}[3, 1, 60] is nan: NaN and infinity are not allowed"
+    assert error.value.__context__ is None  # one error, not two
 
 
 @pytest.mark.skipif(vb.HAS_VLLM, reason="vLLM is installed")

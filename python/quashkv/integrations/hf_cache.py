@@ -31,7 +31,8 @@ class QuashKVCache:
 
     num_layers: 1 or more. head_dim: of every layer. config: None for the defaults. device: "cpu".
     Attributes: num_layers, head_dim, config, device, engines.
-    Errors: ValueError (num_layers, head_dim, bits), NotImplementedError (device).
+    Errors: ValueError (num_layers, head_dim, bits), TypeError (config), NotImplementedError
+    (device).
     """
 
     is_compileable = False
@@ -39,9 +40,9 @@ class QuashKVCache:
 
     def __init__(self, num_layers: int, head_dim: int, config: QuashKVCacheConfig | None = None,
                  device: object = "cpu") -> None:
-        self.num_layers = _check.integer("num_layers", num_layers, 1, 1 << 20)
+        self.num_layers = _check.integer("num_layers", num_layers, 1)
         self.head_dim = head_dim
-        self.config = config or QuashKVCacheConfig()
+        self.config = _config(config)
         self.device = _check.device(device)
         # What transformers asks of each layer: plain attention over all tokens.
         self.is_sliding = self.is_linear = self.is_dummy = [False] * self.num_layers
@@ -57,7 +58,7 @@ class QuashKVCache:
         """A cache for a transformers model, by its config: num_hidden_layers, and head_dim or
         hidden_size / num_attention_heads. device None: the model's.
         Errors: ValueError (config without these), NotImplementedError (device)."""
-        settings = model.config
+        settings: Any = getattr(model, "config", None)
         if hasattr(settings, "get_text_config"):
             settings = settings.get_text_config()
         layers = _setting(settings, "num_hidden_layers", "n_layer", "num_layers")
@@ -81,13 +82,16 @@ class QuashKVCache:
         (B, H, tokens, D), kind and dtype of the arguments. cache_kwargs and others, which
         differ between versions of transformers, are ignored.
         Errors: as QuashKVEngine.append; IndexError (layer_idx)."""
-        engine = self.engines[layer_idx]
+        engine = self._engine(layer_idx)
         engine.append(k, v)
         return engine.decode()
 
+    def _engine(self, layer_idx: int) -> QuashKVEngine:
+        return _check.item("layer_idx", self.engines, layer_idx)
+
     def get_seq_length(self, layer_idx: int = 0) -> int:
-        """Tokens held by a layer."""
-        return self.engines[layer_idx].total_tokens
+        """Tokens held by a layer. Errors: IndexError (layer_idx)."""
+        return self._engine(layer_idx).total_tokens
 
     def get_max_cache_length(self) -> None:
         """None: there is no limit."""
@@ -129,7 +133,7 @@ class QuashKVCache:
     def __getitem__(self, layer_idx: int) -> tuple[Array, Array]:
         """Decoded keys and values of a layer, (B, H, tokens, D), kind and dtype of the last update.
         Errors: IndexError (layer_idx), ValueError (layer empty, also a RuntimeError)."""
-        return self.engines[layer_idx].decode()
+        return self._engine(layer_idx).decode()
 
     def __len__(self) -> int:
         return self.num_layers
@@ -141,6 +145,11 @@ class QuashKVCache:
         return (f"QuashKVCache(num_layers={self.num_layers}, head_dim={self.head_dim}, "
                 f"key_bits={self.config.key_bits}, value_bits={self.config.value_bits}, "
                 f"tokens={self.get_seq_length()})")
+
+
+def _config(config: QuashKVCacheConfig | None) -> QuashKVCacheConfig:
+    given = QuashKVCacheConfig() if config is None else config
+    return _check.instance("config", given, QuashKVCacheConfig)
 
 
 def _setting(settings: Any, *names: str) -> int | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Callable
 
 from .. import _array, _check, _lib
 from .._array import Array
@@ -33,15 +33,15 @@ class QuashKVPageManager:
 
     num_kv_heads: 1 or more. head_size: a multiple of 8, 8..576. config: None for the defaults.
     Attributes: num_kv_heads, head_size, config, device, layer_idx, engine.
-    Errors: ValueError (sizes, bits), NotImplementedError (device).
+    Errors: ValueError (sizes, bits), TypeError (config), NotImplementedError (device).
     """
 
     def __init__(self, num_kv_heads: int, head_size: int, config: QuashKVPageConfig | None = None,
                  device: object = "cpu", layer_idx: int = 0) -> None:
         self.num_kv_heads = _check.integer("num_kv_heads", num_kv_heads, 1, 1 << 16)
         self.head_size = head_size
-        self.config = config or QuashKVPageConfig()
-        _check.integer("block_size", self.config.block_size, 1, 1 << 31)
+        self.config = _config(config)
+        _check.integer("block_size", self.config.block_size, 1)
         self.device = _check.device(device)
         self.layer_idx = layer_idx
         self.engine = QuashKVEngine(head_dim=head_size, key_bits=self.config.key_bits,
@@ -51,8 +51,12 @@ class QuashKVPageManager:
     def compress_and_store(self, k: Array, v: Array) -> None:
         """Appends keys and values, both (tokens, num_kv_heads, head_size).
         Errors: as QuashKVEngine.append."""
-        self.engine.append(_heads_first(k, "k", self.num_kv_heads),
-                           _heads_first(v, "v", self.num_kv_heads))
+        keys = _heads_first(k, "k", self.num_kv_heads, self.head_size)
+        values = _heads_first(v, "v", self.num_kv_heads, self.head_size)
+        if keys.shape != values.shape:
+            raise ValueError(f"v has shape {tuple(v.shape)}, k {tuple(k.shape)}: they must be "
+                             "equal")
+        _named(lambda: self.engine.append(keys, values), k=k, v=v)
 
     def get_compressed_blocks(self) -> list[CompressedBlock]:
         """What is stored as blocks of block_size tokens (the last may be shorter) for
@@ -79,7 +83,8 @@ class QuashKVPageManager:
         Errors: ValueError (nothing stored, also a RuntimeError; shape; NaN or infinity; causal with
         more queries than tokens stored), TypeError (dtype)."""
         self._check_stored()
-        out = self.engine.attention(_heads_first(q, "q", None), scale, causal)
+        queries = _heads_first(q, "q", None, self.head_size)
+        out = _named(lambda: self.engine.attention(queries, scale, causal), q=q)
         return out.swapaxes(1, 2)[0]
 
     def _check_stored(self) -> None:
@@ -103,13 +108,13 @@ class QuashKVPageManager:
 class QuashKVModelManager:
     """One QuashKVPageManager for each layer of a model.
 
-    Attributes: num_layers, config, layers. Errors: ValueError, NotImplementedError (device).
+    Attributes: num_layers, config, layers. Errors: as QuashKVPageManager; ValueError (num_layers).
     """
 
     def __init__(self, num_layers: int, num_kv_heads: int, head_size: int,
                  config: QuashKVPageConfig | None = None, device: object = "cpu") -> None:
-        self.num_layers = _check.integer("num_layers", num_layers, 1, 1 << 20)
-        self.config = config or QuashKVPageConfig()
+        self.num_layers = _check.integer("num_layers", num_layers, 1)
+        self.config = _config(config)
         self.layers = [QuashKVPageManager(num_kv_heads, head_size, self.config, device, layer)
                        for layer in range(self.num_layers)]
 
@@ -117,7 +122,8 @@ class QuashKVModelManager:
                       scale: float | None = None) -> Array:
         """Stores k and v in a layer, then attends with q: see quashkv_attention_forward.
         Errors: IndexError (layer_idx); as there."""
-        return quashkv_attention_forward(q, k, v, self.layers[layer_idx], scale)
+        layer = _check.item("layer_idx", self.layers, layer_idx)
+        return quashkv_attention_forward(q, k, v, layer, scale)
 
     def clear(self) -> None:
         """Forgets all tokens of all layers."""
@@ -154,12 +160,30 @@ def register_quashkv_backend() -> None:
     raise NotImplementedError("this version of quashkv has no vLLM plug-in yet")
 
 
-def _heads_first(tensor: Array, name: str, heads: int | None) -> Array:
-    """(tokens, heads, head_size) as (1, heads, tokens, head_size), without a copy."""
+def _config(config: QuashKVPageConfig | None) -> QuashKVPageConfig:
+    given = QuashKVPageConfig() if config is None else config
+    return _check.instance("config", given, QuashKVPageConfig)
+
+
+def _heads_first(tensor: Array, name: str, heads: int | None, head_size: int) -> Array:
+    """(tokens, heads, head_size) as (1, heads, tokens, head_size), without a copy.
+    Errors: TypeError (no array), ValueError (shape)."""
     if not hasattr(tensor, "swapaxes"):
         tensor = _array.read(tensor, name).array
     shape = tuple(tensor.shape)
-    if len(shape) != 3 or heads not in (None, shape[1]):
-        raise ValueError(f"{name}: expected shape (tokens, {heads or 'heads'}, head_size), got "
+    if len(shape) != 3 or heads not in (None, shape[1]) or shape[2] != head_size:
+        raise ValueError(f"{name}: expected shape (tokens, {heads or 'heads'}, {head_size}), got "
                          f"{shape}")
     return tensor.swapaxes(0, 1)[None]
+
+
+def _named(call: Callable[[], Any], **tensors: Array) -> Any:
+    """call(), whose complaints of NaN and infinity name these arguments and their indices, where
+    the engine speaks of keys, values and queries with the heads first."""
+    try:
+        return call()
+    except ValueError as error:
+        problem = error
+    for name, tensor in tensors.items():
+        _array.read(tensor, name).check_finite()
+    raise problem

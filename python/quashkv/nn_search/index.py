@@ -40,7 +40,7 @@ class QuashIndex(Uncopyable):
         self.seed = _check.seed(seed)
         self.device = _check.device(device)
         self.pack_storage = bool(pack_storage)
-        if metric not in _lib.METRICS:
+        if metric not in list(_lib.METRICS):
             raise ValueError(f"metric is {metric!r}, expected one of {', '.join(_lib.METRICS)}")
         self.metric = metric
         self.centre_rows = _check.integer("centre_rows", centre_rows, 1, CENTRE_ROWS_MAX)
@@ -72,7 +72,7 @@ class QuashIndex(Uncopyable):
         a zero query under "cosine"), TypeError (dtype), NotImplementedError (device),
         MemoryError."""
         given = self._read(queries, "queries")
-        k = _check.integer("k", k, 1, 2**63 - 1)
+        k = _check.integer("k", k, 1)
         with self._lock.shared():
             count = _lib.lib.quash_index_count(self._index)
             if count == 0:
@@ -88,7 +88,7 @@ class QuashIndex(Uncopyable):
         (M, k) in the metric of this index, in float32. Reads nothing from the index.
         Errors: as `search`, of queries and database; ValueError (database without vectors)."""
         given, rows = self._read(queries, "queries"), self._read(database, "database")
-        k = min(_check.integer("k", k, 1, 2**63 - 1), rows.shape[0])
+        k = min(_check.integer("k", k, 1), rows.shape[0])
         if k == 0:
             raise ValueError("database has no vectors")
         scores, ids = _exact.search(given, rows, k, self.metric)
@@ -98,11 +98,11 @@ class QuashIndex(Uncopyable):
         """Share of the k exact nearest vectors of database (what was added, in order) that `search`
         finds, over all queries.
         Errors: as `search`; ValueError (no queries; a database of another size)."""
+        found = np.asarray(self.search(queries, k)[1])
         count = self._read(database, "database").shape[0]
         if count != self.n_vectors:
             raise ValueError(f"database has {count} vectors, the index {self.n_vectors}: expected "
                              "those that were added")
-        found = np.asarray(self.search(queries, k)[1])
         if len(found) == 0:
             raise ValueError("queries has no vectors")
         exact = np.asarray(self.brute_force(queries, database, k)[1])
@@ -136,7 +136,7 @@ class QuashIndex(Uncopyable):
             if _lib.lib.quash_index_count(self._index) == 0:
                 return 1.0
             per_row = _lib.lib.quash_index_get_bytes(self._index).per_row
-        return self.dim * _check.itemsize(original_dtype) / per_row
+        return self.dim * _check.itemsize("original_dtype", original_dtype) / per_row
 
     def reset(self) -> None:
         """Forgets all vectors and gives their memory back."""
