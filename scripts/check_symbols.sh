@@ -46,10 +46,11 @@ same "include/quash" "$temporary/headers"
 nm -D --defined-only "$build/libquash.so" | awk '{ print $NF }' | sort > "$temporary/library"
 same "$build/libquash.so" "$temporary/library"
 
-# The loader belongs to libc; gcc's access to thread-local variables names it.
+# The loader belongs to libc; gcc's access to thread-local variables names it. glibc before 2.34 has
+# its threads in a library of their own.
 for library in $(readelf -d "$build/libquash.so" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p'); do
     case $library in
-    libc.so.* | libm.so.* | ld-linux*.so.*) ;;
+    libc.so.* | libm.so.* | libpthread.so.* | ld-linux*.so.*) ;;
     *)
         echo "libquash.so needs $library"
         status=1

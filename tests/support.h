@@ -237,16 +237,28 @@ static inline bool test_check_fails(quash_status status, quash_status expected, 
 
 /* ---- Codecs ------------------------------------------------------------------------------ */
 
-/* A context that must come to be: workers = 0 for the serial runner. */
-static inline quash_context *test_context(const quash_runner *runner) {
-    quash_context_params params = QUASH_CONTEXT_PARAMS_INIT;
-    params.runner = runner;
+static inline quash_context *test_context_must(const quash_context_params *params) {
     quash_context *context = NULL;
-    if (!CHECK_EQ(quash_context_create(&context, &params), QUASH_OK)) {
+    if (!CHECK_EQ(quash_context_create(&context, params), QUASH_OK)) {
         printf("%s\n", quash_last_message());
         exit(1);
     }
     return context;
+}
+
+/* A context that must come to be; serial without a runner. */
+static inline quash_context *test_context(const quash_runner *runner) {
+    quash_context_params params = QUASH_CONTEXT_PARAMS_INIT;
+    params.runner = runner;
+    params.threads = runner == NULL ? 1 : 0;
+    return test_context_must(&params);
+}
+
+/* A context with a pool of its own. */
+static inline quash_context *test_pool_context(int32_t threads) {
+    quash_context_params params = QUASH_CONTEXT_PARAMS_INIT;
+    params.threads = threads;
+    return test_context_must(&params);
 }
 
 static inline quash_codec_params test_params(size_t dim, int32_t bits) {

@@ -115,7 +115,8 @@ typedef void (*quash_task)(void *state, int64_t index, int32_t worker);
 
 /* How the library runs jobs in parallel. run calls task(state, i, w) once for every i in
  * [0, count), in any order and on any thread, and returns when all are done. w is in [0, workers),
- * and two calls that overlap in time have different w. Results never depend on the schedule. */
+ * and two calls of one job that overlap in time have different w. A task starts no job. Results
+ * never depend on the schedule. */
 typedef struct quash_runner {
     void *user;
     int32_t workers; /* 1..1024 */
@@ -124,28 +125,51 @@ typedef struct quash_runner {
 
 /* ---- Context ----------------------------------------------------------------------------- */
 
-/* CPU level, allocator and runner shared by everything created with it. Immutable after creation:
- * any number of threads may use one context. It must outlive every object created with it. */
+/* CPU level, allocator and threads shared by everything created with it. Immutable after creation:
+ * any number of threads may use one context. It must outlive every object created with it.
+ *
+ * What is parallel: encoding and decoding by rows, appending by heads and pages, attention by heads
+ * and groups of 16 query rows, search by groups of 8 queries; no piece is split, so a call with one
+ * small piece of work stays on the calling thread.
+ *
+ * Threads: without a runner of the caller the context has workers of its own, the calling thread
+ * being one of them. The others start when a call first has work for them, sleep between calls, and
+ * end when the context is freed. They block signals, and are named "quash-1" and so on where the
+ * system has names. Where the system refuses a thread the context works with those it got. Calls
+ * from several threads at once are served at once: one of them by all workers, each other one on
+ * the thread that made it.
+ *
+ * A child made by fork, even while other threads are inside calls, may go on with the contexts and
+ * objects of its parent, except with objects that were being written at that moment; it starts
+ * threads of its own. */
 typedef struct quash_context quash_context;
 
 typedef struct quash_context_params {
     uint32_t struct_size;
     const quash_allocator *allocator; /* copied; NULL: the C library's */
-    const quash_runner *runner;       /* copied; NULL: jobs run on the calling thread */
+    const quash_runner *runner;       /* copied; NULL: threads of the context's own */
+    int32_t threads; /* workers without a runner, 1..1024. 1: serial, no thread is started.
+                      * 0: QUASH_THREADS says, else one per CPU the process may run on.
+                      * With a runner: 0 */
 } quash_context_params;
 
 #define QUASH_CONTEXT_PARAMS_INIT                                                                  \
-    { sizeof(quash_context_params), NULL, NULL }
+    { sizeof(quash_context_params), NULL, NULL, 0 }
 
 /* Creates a context. params may be NULL for the defaults. The CPU level is the best that this
  * machine and its operating system support; the environment variable QUASH_CPU (c, avx2, avx512,
- * neon, dotprod) forces a lower one.
- * Errors: ARGUMENT (struct_size, half-filled allocator or runner, unknown QUASH_CPU),
+ * neon, dotprod) forces a lower one. QUASH_THREADS (1..1024) is read only when params leave the
+ * number of workers open: threads or a runner of the caller win. An empty variable counts as unset.
+ * Errors: ARGUMENT (struct_size, half-filled allocator or runner, threads out of range or beside a
+ * runner, unknown QUASH_CPU, QUASH_THREADS that is no number in range),
  * UNSUPPORTED (QUASH_CPU names a level this machine lacks; big-endian host), MEMORY. */
 QUASH_API QUASH_MUST_CHECK quash_status quash_context_create(quash_context **out,
                                                              const quash_context_params *params);
 
 QUASH_API void quash_context_free(quash_context *context);
+
+/* Workers that a call may use, the calling thread included. */
+QUASH_API int32_t quash_context_workers(const quash_context *context);
 
 /* One line for bug reports, for example "quash 0.1.0 cpu=avx2 workers=1", written to text (always
  * terminated, cut at size). Returns the length of the whole line, as snprintf does. */

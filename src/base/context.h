@@ -8,10 +8,12 @@
 #include "base/cpu.h"
 
 struct quash_kernels; /* kernel/kernel.h, one layer up: base only carries the pointer */
+struct quash_pool;
 
 struct quash_context {
     quash_allocator allocator;
     quash_runner runner;
+    struct quash_pool *pool; /* behind runner; NULL: the caller's runner, or the serial one */
     enum quash_cpu_level level;
     const struct quash_kernels *kernels;
 };

@@ -26,10 +26,11 @@ AT(quash_runner, user, 0);
 AT(quash_runner, workers, 8);
 AT(quash_runner, run, 16);
 
-SIZE(quash_context_params, 24);
+SIZE(quash_context_params, 32);
 AT(quash_context_params, struct_size, 0);
 AT(quash_context_params, allocator, 8);
 AT(quash_context_params, runner, 16);
+AT(quash_context_params, threads, 24);
 
 SIZE(quash_codec_params, 40);
 AT(quash_codec_params, struct_size, 0);

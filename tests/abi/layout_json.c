@@ -36,6 +36,7 @@ static void print_base(void) {
     FIELD(quash_context_params, struct_size);
     FIELD(quash_context_params, allocator);
     FIELD(quash_context_params, runner);
+    FIELD(quash_context_params, threads);
     END();
 }
 

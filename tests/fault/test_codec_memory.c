@@ -39,7 +39,7 @@ static float input[ROWS * DIM];
 static float output[ROWS * DIM];
 static float expected[ROWS * DIM];
 
-static void check_runner(const quash_runner *runner) {
+static void check_runner(const quash_runner *runner, int32_t pool_threads) {
     static const char *const context_names[] = { "the context" };
     static const char *const codec_names[] = { "the codec" };
     static const char *const encode_names[] = { "the scratch of encoding" };
@@ -50,6 +50,7 @@ static void check_runner(const quash_runner *runner) {
     s.context_params = (quash_context_params)QUASH_CONTEXT_PARAMS_INIT;
     s.context_params.allocator = &allocator;
     s.context_params.runner = runner;
+    s.context_params.threads = pool_threads;
     s.params = test_params(DIM, 4);
 
     atomic_store(&failing.until_failure, 1);
@@ -98,8 +99,9 @@ TEST(every_allocation_may_fail) {
     quash_context_free(context);
     int32_t workers = 4;
     const quash_runner threads = test_threads(&workers);
-    check_runner(NULL);
-    check_runner(&threads);
+    check_runner(NULL, 1);
+    check_runner(NULL, 3);
+    check_runner(&threads, 0);
 }
 
 /* Failures of other kinds leak nothing either. */

@@ -21,12 +21,13 @@ struct state {
     size_t workspace_bytes;
 };
 
-static void setup(struct state *s, const quash_runner *runner) {
+static void setup(struct state *s, const quash_runner *runner, int32_t pool_threads) {
     memset(s, 0, sizeof *s);
     const quash_allocator allocator = failing_allocator_get(&s->failing);
     quash_context_params params = QUASH_CONTEXT_PARAMS_INIT;
     params.allocator = &allocator;
     params.runner = runner;
+    params.threads = pool_threads;
     CHECK_EQ(quash_context_create(&s->context, &params), QUASH_OK);
     s->params = test_cache_params(HEADS, DIM, 3, 4);
     s->params.search_level = 0;
@@ -162,11 +163,11 @@ static void reset_without_memory(struct state *s) {
     CHECK_EQ(quash_cache_tokens(s->cache), 0);
 }
 
-static void whole_life(const quash_runner *runner) {
+static void whole_life(const quash_runner *runner, int32_t pool_threads) {
     static const char *const create_names[] = { "the cache" };
     static const size_t counts[] = { 1, 62, 1, 1, 130, 5, 900, 0, 1400 }; /* the list grows twice */
     struct state s;
-    setup(&s, runner);
+    setup(&s, runner, pool_threads);
     atomic_store(&s.failing.until_failure, 1);
     CHECK_EQ(create(&s), QUASH_ERROR_MEMORY);
     CHECK(s.cache == NULL);
@@ -195,17 +196,22 @@ static void whole_life(const quash_runner *runner) {
 }
 
 TEST(every_allocation_may_fail) {
-    whole_life(NULL);
+    whole_life(NULL, 1);
 }
 
 TEST(every_allocation_may_fail_with_workers) {
     int32_t workers = 2;
     const quash_runner runner = test_threads(&workers);
-    whole_life(&runner);
+    whole_life(&runner, 0);
+}
+
+TEST(every_allocation_may_fail_with_a_pool) {
+    whole_life(NULL, 3);
 }
 
 int main(void) {
     RUN(every_allocation_may_fail);
     RUN(every_allocation_may_fail_with_workers);
+    RUN(every_allocation_may_fail_with_a_pool);
     return test_report();
 }

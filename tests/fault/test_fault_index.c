@@ -69,7 +69,7 @@ static void check_search(struct failing_allocator *failing, struct state *s) {
     test_result_free(&s->result);
 }
 
-static void check_index(const quash_runner *runner, int32_t metric) {
+static void check_index(const quash_runner *runner, int32_t pool_threads, int32_t metric) {
     static const char *const create_names[] = { "the index" };
     static const char *const raw_names[] = { "the added rows", "the raw rows of the index" };
     static const char *const freeze_names[] = { "the added rows", "the list of blocks",
@@ -83,6 +83,7 @@ static void check_index(const quash_runner *runner, int32_t metric) {
     quash_context_params context_params = QUASH_CONTEXT_PARAMS_INIT;
     context_params.allocator = &allocator;
     context_params.runner = runner;
+    context_params.threads = pool_threads;
     struct state s = { 0 };
     quash_context *const other = test_context(NULL);
     CHECK_EQ(quash_context_create(&s.context, &context_params), QUASH_OK);
@@ -116,8 +117,9 @@ TEST(every_allocation_may_fail) {
     test_fill_gaussian(&rng, data, COUNT_OF(data));
     int32_t workers = 3;
     const quash_runner threads = test_threads(&workers);
-    check_index(NULL, QUASH_METRIC_IP);
-    check_index(&threads, QUASH_METRIC_L2);
+    check_index(NULL, 1, QUASH_METRIC_IP);
+    check_index(NULL, 3, QUASH_METRIC_COSINE);
+    check_index(&threads, 0, QUASH_METRIC_L2);
 }
 
 int main(void) {

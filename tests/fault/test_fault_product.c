@@ -190,12 +190,13 @@ static void state_free(struct state *s) {
     free(s);
 }
 
-static void check_runner(const quash_runner *runner) {
+static void check_runner(const quash_runner *runner, int32_t pool_threads) {
     struct failing_allocator failing = { 0 };
     const quash_allocator allocator = failing_allocator_get(&failing);
     quash_context_params params = QUASH_CONTEXT_PARAMS_INIT;
     params.allocator = &allocator;
     params.runner = runner;
+    params.threads = pool_threads;
     quash_context *context = NULL;
     CHECK_EQ(quash_context_create(&context, &params), QUASH_OK);
     quash_context *const calm = test_context(NULL);
@@ -224,8 +225,9 @@ TEST(every_allocation_may_fail) {
     test_fill_gaussian(&rng, rows, COUNT_OF(rows));
     int32_t workers = 3;
     const quash_runner threads = test_threads(&workers);
-    check_runner(NULL);
-    check_runner(&threads);
+    check_runner(NULL, 1);
+    check_runner(NULL, 3);
+    check_runner(&threads, 0);
 }
 
 /* Where creation fails for want of memory, out stays as it was. */

@@ -151,7 +151,9 @@ static void run(quash_context *context, const quash_index_params *params, struct
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     struct input input = { data, size, 0 };
     quash_context *context = NULL;
-    REQUIRE(quash_context_create(&context, NULL) == QUASH_OK);
+    quash_context_params context_params = QUASH_CONTEXT_PARAMS_INIT;
+    context_params.threads = 1; /* a thread per input would cost more than the input */
+    REQUIRE(quash_context_create(&context, &context_params) == QUASH_OK);
     quash_index_params params = QUASH_INDEX_PARAMS_INIT;
     params.dim = 1 + next_byte(&input) % DIM_MAX;
     params.bits = 1 + next_byte(&input) % 4;

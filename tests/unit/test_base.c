@@ -208,15 +208,19 @@ TEST(cpu_level_is_chosen_by_name) {
 }
 
 TEST(contexts_obey_the_environment) {
-    const char *const set = getenv("QUASH_CPU");
-    char before[64] = "";
-    (void)snprintf(before, sizeof before, "%s", set != NULL ? set : "");
+    static const char *const names[] = { "QUASH_CPU", "QUASH_THREADS" };
+    char before[2][64] = { "", "" };
+    for (size_t i = 0; i < COUNT_OF(names); i++) {
+        const char *const set = getenv(names[i]);
+        (void)snprintf(before[i], sizeof before[i], "%s", set != NULL ? set : "");
+    }
     quash_context *context = NULL;
     (void)setenv("QUASH_CPU", "c", 1);
+    (void)setenv("QUASH_THREADS", "5", 1);
     CHECK_EQ(quash_context_create(&context, NULL), QUASH_OK);
     char text[64];
     CHECK_EQ(quash_context_describe(context, text, sizeof text), 27);
-    CHECK(strcmp(text, "quash 0.1.0 cpu=c workers=1") == 0);
+    CHECK(strcmp(text, "quash 0.1.0 cpu=c workers=5") == 0);
     CHECK_EQ(quash_context_describe(context, text, 6), 27); /* cut, terminated */
     CHECK(strcmp(text, "quash") == 0);
     CHECK_EQ(quash_context_describe(context, NULL, 0), 27);
@@ -226,7 +230,24 @@ TEST(contexts_obey_the_environment) {
     CHECK_FAILS(quash_context_create(&context, NULL), QUASH_ERROR_ARGUMENT,
                 "QUASH_CPU is \"mmx\", expected c, avx2, avx512, neon or dotprod");
     CHECK(context == NULL);
-    (void)setenv("QUASH_CPU", before, 1); /* "" forces nothing */
+    (void)setenv("QUASH_CPU", before[0], 1); /* "" forces nothing */
+    (void)setenv("QUASH_THREADS", "0", 1);
+    CHECK_FAILS(quash_context_create(&context, NULL), QUASH_ERROR_ARGUMENT,
+                "QUASH_THREADS is \"0\", expected 1..1024");
+    CHECK(context == NULL);
+    quash_context_params params = QUASH_CONTEXT_PARAMS_INIT; /* the caller has decided */
+    params.threads = 3;
+    CHECK_EQ(quash_context_create(&context, &params), QUASH_OK);
+    (void)quash_context_describe(context, text, sizeof text);
+    CHECK(strstr(text, " workers=3") != NULL);
+    quash_context_free(context);
+    params.threads = 0;
+    params.runner = &quash_serial_runner;
+    CHECK_EQ(quash_context_create(&context, &params), QUASH_OK);
+    (void)quash_context_describe(context, text, sizeof text);
+    CHECK(strstr(text, " workers=1") != NULL);
+    quash_context_free(context);
+    (void)setenv("QUASH_THREADS", before[1], 1);
 }
 
 /* ---- Runner ------------------------------------------------------------------------------ */

@@ -38,9 +38,9 @@ TEST(context_create) {
     CHECK_FAILS(quash_context_create(NULL, NULL), QUASH_ERROR_ARGUMENT, "out is NULL");
     quash_context_params params = QUASH_CONTEXT_PARAMS_INIT;
     params.struct_size = 0;
-    context_fails(&params, "params: struct_size is 0, expected 24");
-    params.struct_size = 25;
-    context_fails(&params, "params: struct_size is 25, expected 24");
+    context_fails(&params, "params: struct_size is 0, expected 32");
+    params.struct_size = 24; /* of version 0.1.0 before it had threads */
+    context_fails(&params, "params: struct_size is 24, expected 32");
 
     params = (quash_context_params)QUASH_CONTEXT_PARAMS_INIT;
     quash_allocator allocator = { NULL, NULL, no_free };
@@ -65,6 +65,23 @@ TEST(context_create) {
     }
     runner = (quash_runner){ NULL, 1024, no_run };
     quash_context *out = NULL;
+    CHECK_EQ(quash_context_create(&out, &params), QUASH_OK);
+    quash_context_free(out);
+
+    static const int32_t beside[] = { 1, 2, -1, 1025 };
+    for (size_t i = 0; i < COUNT_OF(beside); i++) {
+        char message[64];
+        (void)snprintf(message, sizeof message, "threads is %d, expected 0 beside a runner",
+                       (int)beside[i]);
+        params.threads = beside[i];
+        context_fails(&params, message);
+    }
+    params.runner = NULL;
+    params.threads = -1;
+    context_fails(&params, "threads is -1, expected 0..1024");
+    params.threads = 1025;
+    context_fails(&params, "threads is 1025, expected 0..1024");
+    params.threads = 1024;
     CHECK_EQ(quash_context_create(&out, &params), QUASH_OK);
     quash_context_free(out);
 }
