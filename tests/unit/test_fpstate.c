@@ -3,10 +3,12 @@
  * to zero, denormals-are-zero and rounding toward zero set on the calling thread and on every
  * worker, codecs are created, rows encoded and decoded to the same bits, and the state is as
  * before. */
+#define _POSIX_C_SOURCE 200809L
 #include "hostile_state.h"
+#include "pool_support.h"
 
 #define DIM 96
-#define ROWS 300
+#define ROWS 600 /* 10 pieces */
 
 /* ---- The same work in both states -------------------------------------------------------- */
 
@@ -88,6 +90,90 @@ TEST(worker_threads_may_be_hostile) {
     quash_context_free(hostile);
 }
 
+/* ---- The pool ---------------------------------------------------------------------------- */
+
+/* A runner over a pool in which no worker goes on before all have a piece, so that each has one; it
+ * counts the pieces that began in, and left behind, the state of a thread made hostile. */
+struct gathering {
+    const quash_context *pool;
+    quash_task task;
+    void *state;
+    bool meet;
+    atomic_int present;
+    atomic_int pieces[TEST_POOL_MAX];
+    atomic_int hostile_before;
+    atomic_int hostile_after;
+};
+
+static void gather_task(void *state, int64_t index, int32_t worker) {
+    struct gathering *const g = state;
+    atomic_fetch_add(&g->hostile_before, get_state() == hostile_state());
+    if (g->meet && atomic_fetch_add(&g->pieces[worker], 1) == 0) {
+        atomic_fetch_add(&g->present, 1);
+        while (atomic_load(&g->present) < g->pool->runner.workers) {
+            (void)sched_yield();
+        }
+    }
+    g->task(g->state, index, worker);
+    atomic_fetch_add(&g->hostile_after, get_state() == hostile_state());
+}
+
+static void gather_run(void *user, quash_task task, void *state, int64_t count) {
+    struct gathering *const g = user;
+    memset(g->pieces, 0, sizeof g->pieces);
+    atomic_store(&g->present, 0);
+    g->task = task;
+    g->state = state;
+    g->meet = count >= g->pool->runner.workers;
+    g->pool->runner.run(g->pool->runner.user, gather_task, g, count);
+}
+
+static void probe_task(void *state, int64_t index, int32_t worker) {
+    (void)index;
+    (void)worker;
+    atomic_fetch_add((atomic_int *)state, get_state() == hostile_state());
+}
+
+/* Threads inherit the state of the thread that starts them: all of them are hostile here, and stay
+ * so, yet the bytes are those of a friendly thread. */
+TEST(threads_of_the_pool_may_be_hostile) {
+    static const int32_t thread_counts[] = { 2, 3, 8 };
+    static float rows[ROWS * DIM];
+    fill_rows(rows);
+    quash_context *const friendly = test_context(NULL);
+    for (size_t i = 0; i < COUNT_OF(thread_counts); i++) {
+        const uint64_t before = get_state();
+        set_state(hostile_state());
+        quash_context *const pool = test_pool_context(thread_counts[i]);
+        struct test_meeting meeting;
+        test_start_all(pool, &meeting);
+        set_state(before);
+
+        static struct gathering g;
+        memset(&g, 0, sizeof g);
+        g.pool = pool;
+        const quash_runner runner = { &g, thread_counts[i], gather_run };
+        quash_context *const gathered = test_context(&runner);
+        compare(friendly, gathered, rows);
+        /* Per codec 10 pieces each to look for NaN, to encode and to decode. */
+        CHECK_EQ(atomic_load(&g.hostile_before), 4 * 4 * 30);
+        CHECK_EQ(atomic_load(&g.hostile_after), 4 * 4 * 30);
+        for (int32_t w = 0; w < thread_counts[i]; w++) {
+            CHECK(atomic_load(&g.pieces[w]) > 0);
+        }
+        quash_context_free(gathered);
+
+        compare(friendly, pool, rows);
+        atomic_int probed = 0;
+        set_state(hostile_state());
+        pool->runner.run(pool->runner.user, probe_task, &probed, 100);
+        set_state(before);
+        CHECK_EQ(atomic_load(&probed), 100);
+        quash_context_free(pool);
+    }
+    quash_context_free(friendly);
+}
+
 /* A negative scale is damage, however small: denormals-are-zero must not hide it. */
 TEST(damaged_scales_are_found_in_any_state) {
     quash_context *const context = test_context(NULL);
@@ -129,6 +215,7 @@ int main(void) {
     RUN(the_state_is_hostile);
     RUN(the_calling_thread_may_be_hostile);
     RUN(worker_threads_may_be_hostile);
+    RUN(threads_of_the_pool_may_be_hostile);
     RUN(damaged_scales_are_found_in_any_state);
     return test_report();
 }
