@@ -113,12 +113,11 @@ static void run_backwards(void *user, quash_task task, void *state, int64_t coun
     }
 }
 
-/* Append, attend and decode under a runner give what they gave serially. */
-static void check_runner(const quash_runner *runner, const quash_cache_params *params,
-                         const struct test_kv *kv, const float *queries,
-                         const struct test_content *content, const struct test_kv *decoded,
-                         const struct answer *answer) {
-    quash_context *const context = test_context(runner);
+/* Append, attend and decode in a context, which is freed, give what they gave serially. */
+static void check_context(quash_context *context, const quash_cache_params *params,
+                          const struct test_kv *kv, const float *queries,
+                          const struct test_content *content, const struct test_kv *decoded,
+                          const struct answer *answer) {
     quash_cache *const cache = test_cache(context, params);
     CHECK_EQ(test_append(cache, kv, 0, 100), QUASH_OK);
     CHECK_EQ(test_append(cache, kv, 100, TOKENS - 100), QUASH_OK);
@@ -147,11 +146,14 @@ TEST(workers_do_not_matter) {
         struct test_content content = test_content_take(cache);
         struct test_kv decoded = test_decode(cache);
         struct answer answer = attend(cache, queries, NULL, 0);
-        check_runner(&backwards, &params, &kv, queries, &content, &decoded, &answer);
+        check_context(test_context(&backwards), &params, &kv, queries, &content, &decoded, &answer);
         for (size_t w = 0; w < COUNT_OF(worker_counts); w++) {
             int32_t workers = worker_counts[w];
             const quash_runner runner = test_threads(&workers);
-            check_runner(&runner, &params, &kv, queries, &content, &decoded, &answer);
+            check_context(test_context(&runner), &params, &kv, queries, &content, &decoded,
+                          &answer);
+            check_context(test_pool_context(workers), &params, &kv, queries, &content, &decoded,
+                          &answer);
         }
         free(content.bytes);
         free(answer.out);
@@ -193,10 +195,9 @@ static void *read_cache(void *argument) {
     return NULL;
 }
 
-/* Half of them with a workspace of their own, half without; each with workers of its own. */
-static void read_at_once(const quash_runner *runner) {
+/* Half of them with a workspace of their own, half without. */
+static void read_at_once(quash_context *context) {
     struct reader readers[READERS];
-    quash_context *const context = test_context(runner);
     const quash_cache_params params = test_cache_params(HEADS, 64, 4, 3);
     quash_cache *const cache = test_cache(context, &params);
     struct test_kv kv = test_kv_make(77, HEADS, TOKENS, 64);
@@ -230,8 +231,9 @@ static void read_at_once(const quash_runner *runner) {
 TEST(threads_may_read_at_once) {
     int32_t workers = 3;
     const quash_runner runner = test_threads(&workers);
-    read_at_once(NULL);
-    read_at_once(&runner);
+    read_at_once(test_context(NULL));
+    read_at_once(test_context(&runner)); /* each reader with workers of its own */
+    read_at_once(test_pool_context(3));  /* workers for one of the readers */
 }
 
 /* ---- Memory of attention ----------------------------------------------------------------- */

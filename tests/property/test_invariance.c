@@ -58,13 +58,16 @@ TEST(workers_do_not_matter) {
         for (size_t w = 0; w < COUNT_OF(worker_counts); w++) {
             int32_t workers = worker_counts[w];
             const quash_runner runner = test_threads(&workers);
-            quash_context *const context = test_context(&runner);
-            quash_codec *const threaded = test_codec(context, &params);
-            CHECK(encodes_to(threaded, &rows, e.codes));
-            CHECK_EQ(quash_decode(threaded, e.codes, e.bytes, &out2), QUASH_OK);
-            CHECK(memcmp(decoded, other, ROWS * dim * sizeof *decoded) == 0);
-            quash_codec_free(threaded);
-            quash_context_free(context);
+            quash_context *const contexts[] = { test_context(&runner), test_pool_context(workers) };
+            for (size_t c = 0; c < COUNT_OF(contexts); c++) {
+                quash_codec *const threaded = test_codec(contexts[c], &params);
+                CHECK(encodes_to(threaded, &rows, e.codes));
+                memset(other, 0, ROWS * dim * sizeof *other);
+                CHECK_EQ(quash_decode(threaded, e.codes, e.bytes, &out2), QUASH_OK);
+                CHECK(memcmp(decoded, other, ROWS * dim * sizeof *decoded) == 0);
+                quash_codec_free(threaded);
+                quash_context_free(contexts[c]);
+            }
         }
         free(e.codes);
         free(data);

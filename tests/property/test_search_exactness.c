@@ -253,13 +253,16 @@ TEST(workers_and_batches_do_not_matter) {
             for (size_t w = 0; w < COUNT_OF(worker_counts); w++) {
                 int32_t workers = worker_counts[w];
                 const quash_runner runner = test_threads(&workers);
-                quash_context *const parallel = test_context(&runner);
-                quash_index *const index = test_index(parallel, &params);
-                test_add(index, rows, 10, dim);
-                test_add(index, rows + 10 * dim, held - 10, dim);
-                CHECK(test_indexes_agree(index, serial, true, queries, query_count, dim, 9));
-                quash_index_free(index);
-                quash_context_free(parallel);
+                quash_context *const contexts[] = { test_context(&runner),
+                                                    test_pool_context(workers) };
+                for (size_t c = 0; c < COUNT_OF(contexts); c++) {
+                    quash_index *const index = test_index(contexts[c], &params);
+                    test_add(index, rows, 10, dim);
+                    test_add(index, rows + 10 * dim, held - 10, dim);
+                    CHECK(test_indexes_agree(index, serial, true, queries, query_count, dim, 9));
+                    quash_index_free(index);
+                    quash_context_free(contexts[c]);
+                }
             }
             test_result_free(&batch);
             quash_index_free(serial);
