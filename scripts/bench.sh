@@ -3,6 +3,7 @@
 # bench.sh: times encoding, decoding and search of this build on one core, with the CPU's name; run
 # by `make bench`. Prints JSON lines, one per run. Usage: sh scripts/bench.sh path/to/quash
 set -eu
+export QUASH_THREADS=1
 tool=$1
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

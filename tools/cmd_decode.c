@@ -107,6 +107,7 @@ static void print_summary(const struct decode *decode, const struct decode_optio
     report_int(&report, "bytes in", "bytes_in", decode->in.input.offset);
     report_int(&report, "bytes out", "bytes_out", decode->output.bytes);
     if (!options->no_time) {
+        report_int(&report, "threads", "threads", quash_context_workers(decode->in.context));
         report_real(&report, "seconds", "seconds", seconds, 3);
         report_real(&report, "rows/s", "rows_per_second",
                     seconds > 0 ? rows / seconds : TOOL_NO_VALUE, 0);

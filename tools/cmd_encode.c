@@ -187,7 +187,7 @@ static int make_codec(struct encode *encode, const struct encode_options *option
     params.search_level = options->search_level;
     params.rotation_rounds = options->rounds;
     params.seed = options->seed;
-    const int code = tool_context(&encode->context, error);
+    const int code = tool_context(&encode->context, 0, error);
     if (code != TOOL_OK) {
         return code;
     }
@@ -210,6 +210,7 @@ static void print_summary(const struct encode *encode, const struct encode_optio
     report_int(&report, "bytes out", "bytes_out", encode->output.bytes);
     report_real(&report, "ratio", "ratio", in / out, 2);
     if (!options->no_time) {
+        report_int(&report, "threads", "threads", quash_context_workers(encode->context));
         report_real(&report, "seconds", "seconds", seconds, 3);
         report_real(&report, "rows/s", "rows_per_second",
                     seconds > 0 ? rows / seconds : TOOL_NO_VALUE, 0);

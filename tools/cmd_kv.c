@@ -215,7 +215,7 @@ static int run(const struct kv_options *options, const struct args_texts *operan
         code = list_settings(kv, options, error);
     }
     if (code == TOOL_OK) {
-        code = tool_context(&kv->context, error);
+        code = tool_context(&kv->context, 0, error);
     }
     if (code == TOOL_OK) {
         code = run_layers(kv, options->seeds, error);

@@ -222,7 +222,8 @@ static void print_json(const struct search *search, const struct search_options 
 /* Reads, searches exactly, then builds and searches an index per number of bits. */
 static int run_all(struct search *search, const struct search_options *options,
                    struct tool_error *error) {
-    int code = tool_context(&search->context, error);
+    int code =
+        tool_context(&search->context, 1, error); /* as the exact search it is held against */
     if (code == TOOL_OK) {
         code = read_files(search, options, error);
     }

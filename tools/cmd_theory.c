@@ -283,7 +283,7 @@ static int run(const struct theory_options *o, struct tool_error *error) {
     quash_context *context = NULL;
     struct table table;
     table_start(&table, columns, sizeof columns / sizeof columns[0], false);
-    int code = tool_context(&context, error);
+    int code = tool_context(&context, 0, error);
     if (code == TOOL_OK) {
         code = run_all(o, context, &table, error);
     }

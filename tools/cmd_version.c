@@ -27,7 +27,7 @@ int cmd_version(int argc, char **argv, struct tool_error *error) {
     quash_context *context = NULL;
     code = args_check_operands(&operands, 0, 0, "", error);
     if (code == TOOL_OK) {
-        code = tool_context(&context, error);
+        code = tool_context(&context, 0, error);
     }
     if (code != TOOL_OK) {
         return code;

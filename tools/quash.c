@@ -36,15 +36,17 @@ static void print_help(void) {
     for (int i = 0; i < COMMANDS; i++) {
         printf("  %-9s %s\n", commands[i].name, commands[i].purpose);
     }
-    printf(
-        "\nexit codes:\n"
-        "  0  success\n"
-        "  1  failure of input or output (a closed pipe is one), of memory or of this machine\n"
-        "  2  mistake on the command line or in QUASH_CPU\n"
-        "  3  input that cannot be used (format, shape, NaN, infinity)\n"
-        "  4  damaged rows file, or one of an unknown version\n\n"
-        "environment:\n"
-        "  QUASH_CPU  c, avx2, avx512, neon or dotprod: use no more of the processor than this\n");
+    printf("\nexit codes:\n"
+           "  0  success\n"
+           "  1  failure of input or output (a closed pipe is one), of memory or of this machine\n"
+           "  2  mistake on the command line, in QUASH_CPU or in QUASH_THREADS\n"
+           "  3  input that cannot be used (format, shape, NaN, infinity)\n"
+           "  4  damaged rows file, or one of an unknown version\n\n"
+           "environment:\n"
+           "  QUASH_CPU      c, avx2, avx512, neon or dotprod: use no more of the processor than "
+           "this\n"
+           "  QUASH_THREADS  1 to 1024 threads (default: one per CPU the process may run on);\n"
+           "                 results are the same with any number\n");
 }
 
 /* Messages may quote a file name, and a terminal obeys control characters. */

@@ -27,7 +27,7 @@ static int read_header(struct rows_input *rows, struct tool_error *error) {
     if (status != QUASH_OK) {
         return tool_fail_library(error, name, status, TOOL_DAMAGED);
     }
-    code = tool_context(&rows->context, error);
+    code = tool_context(&rows->context, 0, error);
     if (code != TOOL_OK) {
         return code;
     }

@@ -45,8 +45,10 @@ int tool_fail_library(struct tool_error *error, const char *name, quash_status s
     return tool_fail(error, code, "%s%s%s", name, *name != '\0' ? ": " : "", message);
 }
 
-int tool_context(quash_context **out, struct tool_error *error) {
-    const quash_status status = quash_context_create(out, NULL);
+int tool_context(quash_context **out, int threads, struct tool_error *error) {
+    quash_context_params params = QUASH_CONTEXT_PARAMS_INIT;
+    params.threads = threads;
+    const quash_status status = quash_context_create(out, &params);
     if (status != QUASH_OK) {
         return tool_fail_library(error, "", status, TOOL_USAGE);
     }

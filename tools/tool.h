@@ -47,8 +47,8 @@ int tool_fail_memory(struct tool_error *error, const char *name);
 int tool_fail_library(struct tool_error *error, const char *name, quash_status status,
                       int argument_code);
 
-/* A context for the command. */
-int tool_context(quash_context **out, struct tool_error *error);
+/* A context for the command. threads: 0 for what the environment and the machine say. */
+int tool_context(quash_context **out, int threads, struct tool_error *error);
 
 /* A figure that does not exist: "-" in a table, null in JSON. */
 #define TOOL_NO_VALUE ((double)NAN)

@@ -30,7 +30,8 @@ class Case(unittest.TestCase):
         self.work = self.dir / "work"
         self.work.mkdir()
         (self.work / "data").symlink_to(DATA)
-        self.env = dict(os.environ, QUASH_CPU="c", LC_ALL="C", TMPDIR=str(self.dir / "tmp"),
+        self.env = dict(os.environ, QUASH_CPU="c", QUASH_THREADS="2", LC_ALL="C",
+                        TMPDIR=str(self.dir / "tmp"),
                         PATH=f"{self.dir / 'bin'}:{os.environ.get('PATH', '')}")
 
     def quash(self, *args, stdin=b"", **more):

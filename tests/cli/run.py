@@ -5,7 +5,7 @@
 
 QUASH is the program, DATA the repository's data/ (found by itself). Texts are compared with the
 files in expected/; --update writes those instead. NAME runs only the tests that contain it. All
-runs use QUASH_CPU=c, so that floating-point figures are the same on every machine.
+runs use QUASH_CPU=c, so that floating-point figures are the same on every machine, and two threads.
 """
 import argparse
 import pathlib

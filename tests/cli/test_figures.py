@@ -60,11 +60,12 @@ class Figures(Case):
 
     def test_times(self):
         values = json.loads(self.ok("encode", KEYS, "a.qrows", "--json"))
+        self.assertEqual(values["threads"], 2)
         self.assertGreater(values["seconds"], 0)
         self.assertAlmostEqual(values["rows_per_second"] * values["seconds"], values["rows"],
                                delta=1)
         self.assertRegex(self.ok("encode", KEYS, "a.qrows").decode(),
-                         r"\nseconds +\d+\.\d{3}\nrows/s +\d+\nMB/s +\d+\.\d\n\Z")
+                         r"\nthreads +2\nseconds +\d+\.\d{3}\nrows/s +\d+\nMB/s +\d+\.\d\n\Z")
         run = SEARCH.replace("--no-time", "--bits 1").split()
         values = json.loads(self.ok(*run, "--json"))
         self.assertGreater(values["exact_us_per_query"], 0)

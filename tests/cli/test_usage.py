@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Help, examples, mistakes on the command line."""
 import json
+import os
 import re
 import subprocess
 
@@ -47,10 +48,19 @@ class Help(Case):
         self.assertRegex(version, r"\Aquash \d+\.\d+\.\d+\n\Z")
         number = version.split()[1]
         self.assertEqual(self.ok("version").decode(),
-                         f"version  {number}\ncontext  quash {number} cpu=c workers=1\n")
+                         f"version  {number}\ncontext  quash {number} cpu=c workers=2\n")
         self.assertEqual(json.loads(self.ok("version", "--json")),
                          {"command": "version", "version": number,
-                          "context": f"quash {number} cpu=c workers=1"})
+                          "context": f"quash {number} cpu=c workers=2"})
+
+
+    def test_every_cpu_works_unless_told_otherwise(self):
+        for setting in None, "", "1", "7":
+            self.env.pop("QUASH_THREADS", None)
+            if setting is not None:
+                self.env["QUASH_THREADS"] = setting
+            workers = int(setting) if setting else len(os.sched_getaffinity(0))
+            self.assertRegex(self.ok("version").decode(), f" workers={workers}\n")
 
 
 class Mistakes(Case):
@@ -105,6 +115,14 @@ class Mistakes(Case):
         result = self.quash("version")
         self.assertEqual((result.returncode, result.stdout), (2, b""))
         self.assertRegex(result.stderr.decode(), r"\Aquash version: .*abacus.*\n\Z")
+
+    def test_unusable_numbers_of_threads(self):
+        for text in "0", "-1", "1025", "two", "2 ":
+            self.env["QUASH_THREADS"] = text
+            result = self.quash("version")
+            self.assertEqual((result.returncode, result.stdout), (2, b""))
+            self.assertEqual(result.stderr.decode(), "quash version: QUASH_THREADS is "
+                                                     f"\"{text}\", expected 1..1024\n")
 
     def test_control_characters_are_not_printed(self):
         result = self.quash("inspect", "a\x1b[31m\n.npy")
