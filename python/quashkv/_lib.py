@@ -2,8 +2,8 @@
 """The binding to libquash: the only module that uses ctypes.
 
 Structures and prototypes below repeat the C headers of one version, `ABI`; a library of another
-version is refused. Calls release the GIL. One context serves the whole process: it is immutable, so
-threads and forked children may share it.
+version is refused. Calls release the GIL. One context serves the whole process, or one per number
+of threads asked for: contexts are immutable, so threads and forked children may share them.
 """
 from __future__ import annotations
 
@@ -49,6 +49,11 @@ class _Params(Structure):
 
     def __init__(self, **fields: Any) -> None:
         super().__init__(struct_size=sizeof(type(self)), **fields)
+
+
+class ContextParams(_Params):
+    _fields_ = [("struct_size", c_uint32), ("allocator", c_void_p), ("runner", c_void_p),
+                ("threads", c_int32)]
 
 
 class CodecParams(_Params):
@@ -99,7 +104,8 @@ def struct_layouts() -> dict[str, dict[str, int]]:
     """Size ("sizeof") and field offsets in bytes of each structure above, by its C name: what the
     C program tests/abi/layout_json.c prints from the headers."""
     structures: dict[str, Any] = {
-        "quash_array": Array, "quash_codec_params": CodecParams,
+        "quash_array": Array, "quash_context_params": ContextParams,
+        "quash_codec_params": CodecParams,
         "quash_cache_params": CacheParams, "quash_attend_params": AttendParams,
         "quash_cache_bytes": CacheBytes, "quash_index_params": IndexParams,
         "quash_index_bytes": IndexBytes, "quash_product_params": ProductParams,
@@ -119,7 +125,7 @@ _handle_p = POINTER(c_void_p)
 
 # Functions that return a quash_status: their arguments.
 _STATUS = {
-    "quash_context_create": [_handle_p, c_void_p],
+    "quash_context_create": [_handle_p, POINTER(ContextParams)],
     "quash_codec_create": [_handle_p, c_void_p, POINTER(CodecParams)],
     "quash_encode_codes": [c_void_p, _array_p, _array_p, c_void_p],
     "quash_decode_codes": [c_void_p, _array_p, c_void_p, _array_p],
@@ -153,6 +159,7 @@ _GETTERS: dict[str, tuple[Any, list[Any]]] = {
     "quash_version_string": (c_char_p, []),
     "quash_last_message": (c_char_p, []),
     "quash_status_string": (c_char_p, [c_int32]),
+    "quash_context_workers": (c_int32, [c_void_p]),
     "quash_context_describe": (c_size_t, [c_void_p, c_char_p, c_size_t]),
     "quash_codebook_levels": (c_int32, [c_int32, POINTER(c_int8), POINTER(c_float)]),
     "quash_cache_tokens": (c_int64, [c_void_p]),
@@ -237,23 +244,53 @@ def check(status: int) -> None:
 
 # ---- Context and objects ----------------------------------------------------------------------
 
-_context: c_void_p | None = None
-_context_lock = threading.Lock()
+# By number of threads, 0 for the default. Never freed: an object needs the context it was made with
+# to its end, and at the collection of a cycle both could go in either order. What is left of one no
+# longer used are threads that sleep.
+_contexts: dict[int, c_void_p] = {}
+_threads = 0
+_contexts_lock = threading.Lock()
+
+
+def _new_lock() -> None:
+    global _contexts_lock
+    _contexts_lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_new_lock)  # another thread may have held it
+
+
+def _context(threads: int) -> c_void_p:
+    """The caller holds the lock."""
+    if threads not in _contexts:
+        created = c_void_p()
+        check(lib.quash_context_create(byref(created), byref(ContextParams(threads=threads))))
+        _contexts[threads] = created
+    return _contexts[threads]
 
 
 def context() -> c_void_p:
-    """The context of this process, created on first use and never freed: every object needs it."""
-    global _context
-    with _context_lock:
-        if _context is None:
-            created = c_void_p()
-            check(lib.quash_context_create(byref(created), None))
-            _context = created
-        return _context
+    """The context for new objects, created on first use."""
+    with _contexts_lock:
+        return _context(_threads)
+
+
+def set_num_threads(threads: int) -> None:
+    """Of the context for new objects; 0: the default. Errors: ValueError."""
+    global _threads
+    with _contexts_lock:
+        _context(threads)
+        _threads = threads
+
+
+def get_num_threads() -> int:
+    """Of the context for new objects."""
+    return lib.quash_context_workers(context())
 
 
 def describe() -> str:
-    """One line on library and machine, for example "quash 0.1.0 cpu=avx2 workers=1"."""
+    """One line on library and machine, for example "quash 0.1.0 cpu=avx2 workers=8"."""
     text = ctypes.create_string_buffer(256)
     lib.quash_context_describe(context(), text, sizeof(text))
     return text.value.decode()

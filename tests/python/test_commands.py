@@ -176,6 +176,14 @@ def test_search_on_made_up_vectors():
     assert rows[1]["recall_10"] > .85 > rows[0]["recall_10"] > .6
 
 
+def test_search_says_how_many_threads_it_took(tmp_path, rng):
+    np.save(tmp_path / "x.npy", rng.standard_normal((200, 16)).astype(np.float32))
+    for number, words in ("1", "1 thread"), ("3", "3 threads"):
+        result = command("bench", "search", "--base", tmp_path / "x.npy", "--queries",
+                         tmp_path / "x.npy", "--bits", 4, QUASH_THREADS=number)
+        assert f"QuashIndex, all queries in one call, {words}\n" in result.stdout, result.stderr
+
+
 @pytest.mark.slow
 def test_search_large():
     found = figures("search", "--large", "--bits", "4")
@@ -204,6 +212,7 @@ def test_search_reads_all_formats(tmp_path, rng):
 def test_latency():
     found = figures("latency", "--tokens", "64,256", "--bits", "3", "--rounds", 2)
     rows = found["tables"]["latency"]
+    assert found["library"].endswith(" workers=1")
     assert [row["tokens"] for row in rows] == [64, 256]
     assert [row["published_ms"] for row in rows] == [.20, .24]
     assert rows[1]["compress_published_ms"] == .13

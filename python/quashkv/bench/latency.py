@@ -15,7 +15,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from .. import QuashKVEngine
+from .. import QuashKVEngine, describe
 from . import published
 from .report import Column, CommandError, Plot, Report, Table, bit_list, progress
 
@@ -30,9 +30,10 @@ EXAMPLES = """\
   quashkv bench latency --json - > latency.json"""
 
 TOKENS = (64, 256, 1024, 4096)
-# Whatever numerical library NumPy and torch use here, one thread of it; read when it is loaded.
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
-                            "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
+# One thread of libquash and of whatever numerical library NumPy and torch use here; read when they
+# are loaded.
+ONE_THREAD = dict.fromkeys(("QUASH_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+                            "MKL_NUM_THREADS", "BLIS_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"), "1")
 
 
 def _token_list(text: str) -> list[int]:
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> Report:
         plot=Plot("tokens", ["attention_ms", "torch_ms"], by="bits", logarithmic=True))
     for row in rows:
         del row["torch_version"]
+        library = row.pop("library")
         if row["bits"] == 3:
             row["published_ms"] = published.ATTENTION_MS.get(row["tokens"])
             row["compress_published_ms"] = published.COMPRESSION_MS.get(row["tokens"])
@@ -86,11 +88,11 @@ def run(options: argparse.Namespace) -> Report:
     table.notes = [f"{published.LABEL}: fused kernels of the prototype on an NVIDIA A100 (its own "
                    "plain path took .40, 1.06, 3.71 and 14.65 ms there): another machine, "
                    "printed for completeness."]
-    return Report("bench latency", facts, [table])
+    return Report("bench latency", facts, [table], library)
 
 
 def _in_one_thread(job: dict[str, Any]) -> list[dict[str, Any]]:
-    """measure(job) in a child process whose numerical libraries have one thread."""
+    """measure(job) in a child process whose libraries have one thread."""
     child = subprocess.run([sys.executable, "-m", __name__], input=json.dumps(job), text=True,
                            stdout=subprocess.PIPE, env={**os.environ, **ONE_THREAD})
     if child.returncode != 0:
@@ -130,7 +132,8 @@ def measure(job: dict[str, Any]) -> list[dict[str, Any]]:
                 "compress_ms": times["compress", bits],
                 "held_bytes": engines[bits].actual_memory_bytes(),
                 "f32_bytes": keys.nbytes + values.nbytes,
-                "torch_version": torch.__version__ if torch else None})
+                "torch_version": torch.__version__ if torch else None,
+                "library": describe()})
     return rows
 
 

@@ -93,19 +93,21 @@ class Table:
 
 @dataclass
 class Report:
-    """command: such as "bench search". facts: what was measured, in the order to print."""
+    """command: such as "bench search". facts: what was measured, in the order to print. library:
+    `describe()` where it was measured."""
     command: str
     facts: dict[str, Value]
     tables: list[Table]
+    library: str = field(default_factory=describe)
 
     def text(self) -> str:
-        head = [f"quashkv {__version__}, {self.command}: {describe()}", f"CPU: {cpu_model()}"]
+        head = [f"quashkv {__version__}, {self.command}: {self.library}", f"CPU: {cpu_model()}"]
         head += [f"{name.replace('_', ' ')}: {value}" for name, value in self.facts.items()]
         return "\n".join(head) + "\n\n" + "\n".join(table.text() for table in self.tables)
 
     def as_json(self) -> dict[str, Any]:
         return {
-            "command": self.command, "version": __version__, "library": describe(),
+            "command": self.command, "version": __version__, "library": self.library,
             "cpu": cpu_model(),
             "facts": {name: _plain(value) for name, value in self.facts.items()},
             "tables": {table.name: table.as_json() for table in self.tables},

@@ -6,7 +6,7 @@ import argparse
 
 import numpy as np
 
-from .. import QuashIndex
+from .. import QuashIndex, get_num_threads
 from .report import Column, Plot, Report, Table, bit_list, progress, seconds
 from .vectors import clustered, read_vectors
 
@@ -64,7 +64,9 @@ def run(options: argparse.Namespace) -> Report:
 
 
 def _table(options: argparse.Namespace, base: np.ndarray, queries: np.ndarray) -> Table:
-    table = Table("search", "QuashIndex, all queries in one call, one thread", [
+    threads = get_num_threads()
+    title = f"QuashIndex, all queries in one call, {threads} thread{'s' if threads > 1 else ''}"
+    table = Table("search", title, [
         Column("bits", "bits", 0), *(Column(f"recall_{k}", f"recall\n@{k}", 4) for k in RECALL_AT),
         Column("encode_s", "encode\ns", 3), Column("encode_us", "us per\nvector", 2),
         Column("search_ms", "ms per query\nk = 10", 3),
