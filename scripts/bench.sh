@@ -10,6 +10,7 @@ trap 'rm -rf "$work"' EXIT
 model=$(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2> /dev/null | head -n 1)
 printf '{"cpu": "%s"}\n' "${model:-unknown}"
 "$tool" version --json
+"$tool" bench encode --json
 for bits in 1 2 3 4; do
     "$tool" encode data/sift/base.bvecs "$work/base.qrows" --bits $bits --json
     "$tool" decode "$work/base.qrows" "$work/base.npy" --json

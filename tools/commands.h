@@ -6,6 +6,7 @@
 
 #include "tool.h"
 
+int cmd_bench(int argc, char **argv, struct tool_error *error);
 int cmd_encode(int argc, char **argv, struct tool_error *error);
 int cmd_decode(int argc, char **argv, struct tool_error *error);
 int cmd_inspect(int argc, char **argv, struct tool_error *error);

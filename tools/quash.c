@@ -24,6 +24,7 @@ static const struct command commands[] = {
     { "kv", "measure a compressed key/value cache on captured keys and values", cmd_kv },
     { "search", "measure recall, size and speed of a compressed vector index", cmd_search },
     { "theory", "print the paper's bounds, the theory and what is measured", cmd_theory },
+    { "bench", "time encoding and decoding on this machine", cmd_bench },
     { "version", "print the version and how this machine is used", cmd_version },
 };
 

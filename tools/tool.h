@@ -56,6 +56,9 @@ int tool_context(quash_context **out, int threads, struct tool_error *error);
 /* Seconds of a clock that never goes back. */
 double tool_seconds(void);
 
+/* Name of this machine's CPU, or "unknown". */
+void tool_cpu_model(char *text, size_t size);
+
 /* Size of an element, and its name as the tables print it ("f32"). */
 size_t tool_dtype_bytes(quash_dtype dtype);
 const char *tool_dtype_name(quash_dtype dtype);

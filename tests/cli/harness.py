@@ -12,7 +12,7 @@ import unittest
 QUASH = DATA = None  # set by run.py
 UPDATE = False
 EXPECTED = pathlib.Path(__file__).resolve().parent / "expected"
-COMMANDS = "encode", "decode", "inspect", "kv", "search", "theory", "version"
+COMMANDS = "encode", "decode", "inspect", "kv", "search", "theory", "bench", "version"
 
 
 class Case(unittest.TestCase):

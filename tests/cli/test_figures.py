@@ -139,6 +139,24 @@ class Figures(Case):
                 self.check_table(lines[4:], values["results"], SEARCH_COLUMNS)
                 self.compare(name, self.transcript(*args))
 
+    def test_bench(self):
+        args = "bench", "encode", "--dims", "48,64", "--bits", "1,3", "--rows", "70", "--rounds", "1"
+        values = json.loads(self.ok(*args, "--json"))
+        self.assertEqual(values["library"].rsplit(" ", 1)[1], "workers=1")
+        cases = [(r["dim"], r["bits"], r["search_level"], r["rows"]) for r in values["results"]]
+        self.assertEqual(cases, [(d, b, s, 70) for d in (48, 64) for b in (1, 3) for s in (0, 1, 2)])
+        self.assertGreater(values["copy_gb_per_second"], 0)
+        for row in values["results"]:
+            bytes_read = 4 * row["dim"]
+            self.assertAlmostEqual(row["encode_gb_per_second"] * row["encode_ns_per_row"], bytes_read,
+                                   delta=1e-6 * bytes_read)
+            self.assertAlmostEqual(row["decode_gb_per_second"] * row["decode_ns_per_row"], bytes_read,
+                                   delta=1e-6 * bytes_read)
+            bytes_held = row["dim"] * row["bits"] // 8 + 4
+            self.assertAlmostEqual(row["memory_ns_per_row"] * values["copy_gb_per_second"],
+                                   bytes_read + bytes_held, delta=1e-6 * bytes_read)
+        self.assertEqual(len(self.ok(*args).splitlines()), 5 + 3 + 12)
+
     def test_theory(self):
         args = "theory", "--dims", "48,64"
         values = json.loads(self.ok(*args, "--json"))["results"]
