@@ -136,10 +136,10 @@ int8_t *kc_add_integers(struct kc_call *call) {
     }
     memcpy(integers, book->values, 2 * (size_t)book->half);
     if (!call->bench && test_below(&call->rng, 4) == 0) {
-        int8_t integer = 0; /* ascending, up to 63 */
+        const size_t step = (call->bits == 4 ? 63u : 32u) / (size_t)book->half;
+        int8_t integer = 0;
         for (int32_t m = 0; m < book->half; m++) {
-            integer =
-                (int8_t)(integer + 1 + (int8_t)test_below(&call->rng, 63u / (size_t)book->half));
+            integer = (int8_t)(integer + 1 + (int8_t)test_below(&call->rng, step));
             integers[book->half + m] = integer;
             integers[book->half - 1 - m] = (int8_t)-integer;
         }

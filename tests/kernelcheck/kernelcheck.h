@@ -92,7 +92,8 @@ void *kc_add_array(struct kc_call *call, const char *name, enum kc_role role, si
 /* The same for floats, and inputs are filled with the data of the call. */
 float *kc_add_floats(struct kc_call *call, const char *name, enum kc_role role, size_t count);
 
-/* The 16 integers of call->bits: of the codebook or others, those beyond the codes arbitrary. */
+/* The 16 integers of call->bits: of the codebook, or others up to 63 (32 below 4 bits); those beyond
+ * the codes are arbitrary. */
 int8_t *kc_add_integers(struct kc_call *call);
 
 static inline void *kc_at(const struct kc_call *call, size_t array) {
