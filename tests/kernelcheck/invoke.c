@@ -11,7 +11,7 @@
 #include <setjmp.h>
 #include <signal.h>
 
-static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE };
+static const int signals[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
 
 static sigjmp_buf way_out;
 static volatile sig_atomic_t calling;

@@ -184,6 +184,14 @@ static void dies(const int8_t *integers, const uint8_t *codes, size_t n, float g
     }
 }
 
+static void asserts(const uint8_t *codes, size_t lane_stride, size_t element_stride,
+                    uint8_t *unit) {
+    quash_pack_unit_2_c(codes, lane_stride, element_stride, unit);
+    if (element_stride == 80) {
+        abort();
+    }
+}
+
 static void leaves_state_changed(float *x, size_t n) {
     quash_half_butterfly_c(x, n);
     set_state(hostile_state());
@@ -279,6 +287,7 @@ PLANT(scan[0], reads_beyond_the_last_row)
 PLANT(load[QUASH_BF16], needs_alignment)
 PLANT(store[QUASH_F32], changes_input)
 PLANT(dequantize, dies)
+PLANT(pack_unit[0], asserts)
 PLANT(half_butterfly, leaves_state_changed)
 PLANT(tile_scores[1], rounds_queries)
 PLANT(tile_scores[2], adds_all_dims_in_order)
@@ -314,6 +323,7 @@ const struct kc_plant kc_plants[] = {
     LINE("load", QUASH_BF16, needs_alignment, KC_DIFFERS),
     LINE("store", QUASH_F32, changes_input, KC_CHANGES_INPUT),
     LINE("dequantize", 0, dies, KC_CRASHES),
+    LINE("pack_unit", 0, asserts, KC_CRASHES),
     LINE("half_butterfly", 0, leaves_state_changed, KC_CHANGES_FLOAT_STATE),
     LINE("tile_scores", 1, rounds_queries, KC_DIFFERS),
     LINE("tile_scores", 2, adds_all_dims_in_order, KC_INACCURATE),
