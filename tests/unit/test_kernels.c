@@ -305,6 +305,36 @@ TEST(store_rounds_and_saturates) {
     }
 }
 
+/* One NaN or infinity at a time, at every place, among numbers as large as there are. */
+TEST(find_nonfinite_gives_the_first) {
+    enum { N = 200 };
+    static const uint32_t finite[3] = { 0xFF7FFFFFu, 0xFBFFu, 0xFF7Fu };
+    static const uint32_t bad[3][4] = { { 0x7F800000u, 0xFF800000u, 0x7F800001u, 0xFFFFFFFFu },
+                                        { 0x7C00u, 0xFC00u, 0x7C01u, 0xFFFFu },
+                                        { 0x7F80u, 0xFF80u, 0x7F81u, 0xFFFFu } };
+    unsigned char bytes[1 + 4 * N];
+    for (int32_t dtype = QUASH_F32; dtype <= QUASH_BF16; dtype++) {
+        const size_t size = dtype == QUASH_F32 ? 4 : 2;
+        for (size_t i = 0; i < N; i++) {
+            memcpy(bytes + 1 + size * i, &finite[dtype], size); /* little-endian */
+        }
+        for (size_t n = 0; n <= N; n++) {
+            CHECK_EQ(kernels->find_nonfinite[dtype](bytes + 1, n), n);
+        }
+        for (size_t i = 0; i < N; i++) {
+            unsigned char *const place = bytes + 1 + size * i;
+            memcpy(place, &bad[dtype][i % 4], size);
+            CHECK_EQ(kernels->find_nonfinite[dtype](bytes + 1, N), i);
+            CHECK_EQ(kernels->find_nonfinite[dtype](bytes + 1, i + 1), i);
+            CHECK_EQ(kernels->find_nonfinite[dtype](bytes + 1, i), i);
+            memcpy(place, &finite[dtype], size);
+        }
+        memcpy(bytes + 1 + size * 150, &bad[dtype][0], size);
+        memcpy(bytes + 1 + size * 190, &bad[dtype][1], size);
+        CHECK_EQ(kernels->find_nonfinite[dtype](bytes + 1, N), 150);
+    }
+}
+
 int main(void) {
     for (int i = QUASH_CPU_C; i < QUASH_CPU_LEVELS; i++) {
         const enum quash_cpu_level level = (enum quash_cpu_level)i;
@@ -324,6 +354,7 @@ int main(void) {
         RUN(dequantize_looks_up_and_multiplies);
         RUN(load_is_exact_and_needs_no_alignment);
         RUN(store_rounds_and_saturates);
+        RUN(find_nonfinite_gives_the_first);
     }
     return test_report();
 }
