@@ -29,12 +29,13 @@ static const struct quash_kernels table_c = {
 #ifdef QUASH_BUILT_AVX2
 static void overlay_avx2(struct quash_kernels *k) {
     k->max_abs = quash_max_abs_avx2;
-    k->multiply = quash_multiply_avx2;
     k->sum_squares = quash_sum_squares_avx2;
+    k->multiply = quash_multiply_avx2;
     k->rotate = quash_rotate_avx2;
     k->unrotate = quash_unrotate_avx2;
     k->half_butterfly = quash_half_butterfly_avx2;
     k->quantize = quash_quantize_avx2;
+    k->dequantize = quash_dequantize_avx2;
     k->pack[0] = quash_pack_1_avx2;
     k->pack[1] = quash_pack_2_avx2;
     k->pack[2] = quash_pack_3_avx2;
@@ -43,7 +44,9 @@ static void overlay_avx2(struct quash_kernels *k) {
     k->unpack[1] = quash_unpack_2_avx2;
     k->unpack[2] = quash_unpack_3_avx2;
     k->unpack[3] = quash_unpack_4_avx2;
-    k->dequantize = quash_dequantize_avx2;
+    k->pack_unit[0] = quash_pack_unit_2_avx2;
+    k->pack_unit[1] = quash_pack_unit_3_avx2;
+    k->pack_unit[2] = quash_pack_unit_4_avx2;
     k->load[QUASH_F16] = quash_load_f16_avx2;
     k->load[QUASH_BF16] = quash_load_bf16_avx2;
     k->load[QUASH_I8] = quash_load_i8_avx2;
@@ -54,9 +57,10 @@ static void overlay_avx2(struct quash_kernels *k) {
     k->find_nonfinite[QUASH_F32] = quash_find_nonfinite_f32_avx2;
     k->find_nonfinite[QUASH_F16] = quash_find_nonfinite_f16_avx2;
     k->find_nonfinite[QUASH_BF16] = quash_find_nonfinite_bf16_avx2;
-    k->pack_unit[0] = quash_pack_unit_2_avx2;
-    k->pack_unit[1] = quash_pack_unit_3_avx2;
-    k->pack_unit[2] = quash_pack_unit_4_avx2;
+    k->scan[0] = quash_scan_1_avx2;
+    k->scan[1] = quash_scan_2_avx2;
+    k->scan[2] = quash_scan_3_avx2;
+    k->scan[3] = quash_scan_4_avx2;
 }
 #endif
 
@@ -65,6 +69,19 @@ static void overlay_avx512(struct quash_kernels *k) {
     k->rotate = quash_rotate_avx512;
     k->unrotate = quash_unrotate_avx512;
     k->quantize = quash_quantize_avx512;
+    k->dequantize = quash_dequantize_avx512;
+    k->pack[0] = quash_pack_1_avx512;
+    k->pack[1] = quash_pack_2_avx512;
+    k->pack[2] = quash_pack_3_avx512;
+    k->pack[3] = quash_pack_4_avx512;
+    k->unpack[0] = quash_unpack_1_avx512;
+    k->unpack[1] = quash_unpack_2_avx512;
+    k->unpack[2] = quash_unpack_3_avx512;
+    k->unpack[3] = quash_unpack_4_avx512;
+    k->scan[0] = quash_scan_1_avx512;
+    k->scan[1] = quash_scan_2_avx512;
+    k->scan[2] = quash_scan_3_avx512;
+    k->scan[3] = quash_scan_4_avx512;
 }
 #endif
 

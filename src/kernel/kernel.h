@@ -94,7 +94,7 @@ typedef size_t quash_find_nonfinite_fn(const void *source, size_t n);
 /* Index scan: sums[r * queries + j] = sum of integers[code i of row r] * digits[j * n + i], for rows
  * of packed codes `stride` bytes apart. n is a multiple of 32, |digit| <= 127; |integer| <= 63 at 4
  * bits and <= 32 below, so that the sum of a few products fits 16 bits; |sum| stays below 2^31 up to
- * QUASH_DIM_MAX. integers has 16 bytes, as below. */
+ * QUASH_DIM_MAX. */
 typedef void quash_scan_fn(const int8_t *integers, const uint8_t *packed, size_t rows,
                            size_t stride, size_t n, const int8_t *digits, size_t queries,
                            int32_t *sums);

@@ -169,6 +169,8 @@ TEST(scan_is_an_integer_product) {
             check_scan(&rng, bits, sizes[i], 3, 0);
             check_scan(&rng, bits, sizes[i], 2, 17);
         }
+        check_scan(&rng, bits, 5024, 9, 8); /* more than the variants take at once */
+        check_scan(&rng, bits, 5024, 3, 3);
     }
 }
 
@@ -181,6 +183,7 @@ TEST(scan_holds_the_largest_sum) {
         memset(digits, sign * 127, sizeof digits);
         for (int32_t bits = 1; bits <= 4; bits++) {
             const struct quash_codebook *const book = quash_codebook_for(bits);
+            CHECK(book->values[2 * book->half - 1] <= (bits == 4 ? 63 : 32)); /* kernel.h */
             int32_t sum = 0;
             kernels->scan[bits - 1](book->values, packed, 1, sizeof packed, QUASH_DIM_MAX, digits,
                                     1, &sum);
