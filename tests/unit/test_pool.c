@@ -148,6 +148,44 @@ TEST(all_workers_work_at_once) {
     }
 }
 
+/* Jobs so short that helpers wake when they are over, one after the other: none may run a piece of
+ * a job that has ended, or with the state of another. */
+struct short_job {
+    int alive;
+    int64_t count;
+    atomic_int done;
+    atomic_int *wrong;
+};
+
+static void short_task(void *state, int64_t index, int32_t worker) {
+    struct short_job *const job = state;
+    (void)worker;
+    if (job->alive != 1 || index >= job->count) {
+        atomic_fetch_add(job->wrong, 1);
+    }
+    atomic_fetch_add(&job->done, 1);
+}
+
+TEST(helpers_that_wake_late_do_nothing) {
+    quash_context *const context = test_pool_context(8);
+    static struct short_job jobs[64]; /* not reused at once */
+    atomic_int wrong = 0;
+    int64_t missing = 0;
+    for (int round = 0; round < 30000; round++) {
+        struct short_job *const job = &jobs[round % 64];
+        job->alive = 1;
+        job->count = 2 + round % 9;
+        job->wrong = &wrong;
+        atomic_store_explicit(&job->done, 0, memory_order_relaxed);
+        quash_run(&context->runner, short_task, job, job->count);
+        job->alive = 0;
+        missing += job->count - atomic_load_explicit(&job->done, memory_order_relaxed);
+    }
+    CHECK_EQ(atomic_load(&wrong), 0);
+    CHECK_EQ(missing, 0);
+    quash_context_free(context);
+}
+
 /* ---- Jobs at once ------------------------------------------------------------------------ */
 
 /* The first job does not end before the second has. */
@@ -349,6 +387,7 @@ int main(void) {
 #endif
     RUN(every_piece_is_done_once);
     RUN(all_workers_work_at_once);
+    RUN(helpers_that_wake_late_do_nothing);
     RUN(a_second_job_runs_on_its_own_thread_at_once);
     RUN(many_threads_may_call_at_once);
     RUN(threads_start_when_needed_and_end_with_the_context);
