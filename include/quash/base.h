@@ -128,16 +128,16 @@ typedef struct quash_runner {
 /* CPU level, allocator and threads shared by everything created with it. Immutable after creation:
  * any number of threads may use one context. It must outlive every object created with it.
  *
- * What is parallel: encoding and decoding by rows, appending by heads and pages, attention by heads
- * and groups of 16 query rows, search by groups of 8 queries; no piece is split, so a call with one
- * small piece of work stays on the calling thread.
+ * What is parallel: encoding and decoding by 64 rows, appending by KV heads and pages, attention by
+ * KV heads and 16 query rows, search by 8 queries. A call of one such piece stays on the calling
+ * thread, the search of one query for example.
  *
  * Threads: without a runner of the caller the context has workers of its own, the calling thread
  * being one of them. The others start when a call first has work for them, sleep between calls, and
- * end when the context is freed. They block signals, and are named "quash-1" and so on where the
- * system has names. Where the system refuses a thread the context works with those it got. Calls
- * from several threads at once are served at once: one of them by all workers, each other one on
- * the thread that made it.
+ * end when the context is freed. They block all signals but those of faults of their own, and are
+ * named "quash-1" and so on where the system has names. Where the system refuses a thread the
+ * context works with those it got. Of calls made at once by several threads none waits: one has
+ * all workers, each other one runs on the thread that made it.
  *
  * A child made by fork, even while other threads are inside calls, may go on with the contexts and
  * objects of its parent, except with objects that were being written at that moment; it starts
@@ -149,8 +149,8 @@ typedef struct quash_context_params {
     const quash_allocator *allocator; /* copied; NULL: the C library's */
     const quash_runner *runner;       /* copied; NULL: threads of the context's own */
     int32_t threads; /* workers without a runner, 1..1024. 1: serial, no thread is started.
-                      * 0: QUASH_THREADS says, else one per CPU the process may run on.
-                      * With a runner: 0 */
+                      * 0: QUASH_THREADS says, else one per CPU the process may run on (a
+                      * container's quota of CPU time is not seen). With a runner: 0 */
 } quash_context_params;
 
 #define QUASH_CONTEXT_PARAMS_INIT                                                                  \
@@ -166,12 +166,13 @@ typedef struct quash_context_params {
 QUASH_API QUASH_MUST_CHECK quash_status quash_context_create(quash_context **out,
                                                              const quash_context_params *params);
 
+/* Ends the threads. Nothing created with the context is left, and no call of it runs. */
 QUASH_API void quash_context_free(quash_context *context);
 
 /* Workers that a call may use, the calling thread included. */
 QUASH_API int32_t quash_context_workers(const quash_context *context);
 
-/* One line for bug reports, for example "quash 0.1.0 cpu=avx2 workers=1", written to text (always
+/* One line for bug reports, for example "quash 0.1.0 cpu=avx2 workers=8", written to text (always
  * terminated, cut at size). Returns the length of the whole line, as snprintf does. */
 QUASH_API size_t quash_context_describe(const quash_context *context, char *text, size_t size);
 
