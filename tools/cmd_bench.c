@@ -271,9 +271,8 @@ int cmd_bench(int argc, char **argv, struct tool_error *error) {
         .notes =
             "memory: what reading a row and writing its codes would take at the rate of a plain\n"
             "copy on one thread, measured first. GB/s: bytes of the uncompressed rows.\n",
-        .examples = "  quash bench encode\n"
-                    "  quash bench encode --dims 1536 --bits 4 --rows 100000\n"
-                    "  QUASH_CPU=avx2 quash bench encode --dims 128 --json\n",
+        .examples = "  quash bench encode --dims 1536 --bits 4 --rows 1000\n"
+                    "  QUASH_CPU=c quash bench encode --dims 128 --rows 1000 --json\n",
     };
     struct args_texts operands = { 0, { NULL } };
     bool helped;
