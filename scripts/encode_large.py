@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Encodes a .npy file of 20 GB and decodes the result, checking bytes and memory; not part of the tests.
+"""Encodes a .npy file of 20 GB and decodes the result, checking bytes and memory; no part of the
+tests, since it takes minutes.
 
-    python3 scripts/encode_large.py build/release/quash [--rows N] [--dim N] [--bits N] [--folder DIR]
+    python3 scripts/encode_large.py QUASH [--rows N] [--dim N] [--bits N] [--folder DIR]
 
-The input is sparse: all rows are zero and take no room on the disk, but for some real ones in front,
-at the end and around the borders of pieces. The output takes N * (4 + dim * bits / 8) bytes in DIR
-and is removed at the end. Prints one JSON line per run: peak memory as the system counts it, seconds,
-rates. Exit code 1: a run failed, a row is not what it is when encoded alone, or the peak is beyond
-256 MiB.
+QUASH is the program, for example build/release/quash. The input is sparse: all rows are zero and
+take no room on the disk, but for some real ones in front, at the end and around the borders of
+pieces. The output takes N * (4 + dim * bits / 8) bytes in DIR and is removed at the end. Prints one
+JSON line per run: peak memory as the system counts it, seconds, rates. Exit code 1: a run failed, a
+row is not what it is when encoded alone, or the peak is beyond 256 MiB.
 """
 import argparse
 import json

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_decode.c: `quash decode`: a rows file back to numbers, a piece at a time, in bounded memory. */
+/* cmd_decode.c: `quash decode`: a rows file back to numbers, piece by piece in bounded memory. */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
 #include "args.h"

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* cmd_encode.c: `quash encode`: rows of numbers to a rows file, a piece at a time, in bounded memory. */
+/* cmd_encode.c: `quash encode`: rows of numbers to a rows file, piece by piece in bounded
+ * memory. */
 #define _POSIX_C_SOURCE 200809L
 #define _FILE_OFFSET_BITS 64
 #include "args.h"

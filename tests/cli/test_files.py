@@ -280,7 +280,8 @@ class Outputs(Case):
         (self.work / "b").symlink_to("a")
         result = self.quash("encode", KEYS, "a")
         self.assertEqual((result.returncode, result.stderr.decode()),
-                         (1, "quash encode: a: cannot resolve: Too many levels of symbolic links\n"))
+                         (1, "quash encode: a: cannot resolve: "
+                             "Too many levels of symbolic links\n"))
 
     def test_long_name(self):
         name = "n" * 255
@@ -327,7 +328,8 @@ class Outputs(Case):
         """A file system of 200 kB, in a name space of its own, for an output of 306 kB."""
         self.ok("encode", SIFT, "whole.qrows")
         (self.work / "disk").mkdir()
-        script = ("mount -t tmpfs -o size=200k tmpfs disk && printf old > disk/old.qrows || exit 77\n"
+        script = ("mount -t tmpfs -o size=200k tmpfs disk || exit 77\n"
+                  "printf old > disk/old.qrows\n"
                   "for name in new old; do $QUASH encode $SIFT disk/$name.qrows; echo $?; done\n"
                   "$QUASH decode whole.qrows disk/new.npy; echo $?; ls -A disk; cat disk/old.qrows")
         command = "unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script
