@@ -26,13 +26,12 @@ typedef pthread_cond_t quash_os_condition;
 
 /* Starts a thread that blocks the signals a host may handle, so that handlers run on the host's own
  * threads. Signals of a thread's own faults stay open: a debugger or a crash handler sees them.
+ * It is named "quash-<number>", where the system has names, before this returns.
  * Returns 1, or 0 when the system has no thread to give. */
-int quash_os_thread_start(quash_os_thread *thread, void *(*start)(void *), void *argument);
+int quash_os_thread_start(quash_os_thread *thread, void *(*start)(void *), void *argument,
+                          int32_t number);
 
 void quash_os_thread_join(quash_os_thread thread);
-
-/* Names the calling thread "quash-<number>" where the system has names. */
-void quash_os_thread_name(int32_t number);
 
 /* Memory of any content becomes an open mutex, a condition that nobody waits for. */
 void quash_os_mutex_init(quash_os_mutex *mutex);

@@ -50,8 +50,20 @@ int32_t quash_os_process(void) {
 
 /* ---- Threads ----------------------------------------------------------------------------- */
 
+static void name_thread(quash_os_thread thread, int32_t number) {
+#if defined(__linux__)
+    char name[16]; /* the most Linux keeps */
+    (void)snprintf(name, sizeof name, "quash-%d", (int)number);
+    (void)pthread_setname_np(thread, name);
+#else
+    (void)thread;
+    (void)number;
+#endif
+}
+
 /* A new thread has the mask of its creator from its first instruction on. */
-int quash_os_thread_start(quash_os_thread *thread, void *(*start)(void *), void *argument) {
+int quash_os_thread_start(quash_os_thread *thread, void *(*start)(void *), void *argument,
+                          int32_t number) {
     static const int faults[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS };
     sigset_t blocked;
     sigset_t host;
@@ -64,21 +76,14 @@ int quash_os_thread_start(quash_os_thread *thread, void *(*start)(void *), void 
     }
     const int failed = pthread_create(thread, NULL, start, argument);
     (void)pthread_sigmask(SIG_SETMASK, &host, NULL);
+    if (failed == 0) {
+        name_thread(*thread, number);
+    }
     return failed == 0;
 }
 
 void quash_os_thread_join(quash_os_thread thread) {
     (void)pthread_join(thread, NULL);
-}
-
-void quash_os_thread_name(int32_t number) {
-#if defined(__linux__)
-    char name[16]; /* the most Linux keeps */
-    (void)snprintf(name, sizeof name, "quash-%d", (int)number);
-    (void)pthread_setname_np(pthread_self(), name);
-#else
-    (void)number;
-#endif
 }
 
 void quash_os_mutex_init(quash_os_mutex *mutex) {

@@ -102,7 +102,6 @@ static void work(struct quash_pool *pool, int32_t worker) {
 static void *helper_main(void *argument) {
     const struct helper *const self = argument;
     struct quash_pool *const pool = self->pool;
-    quash_os_thread_name(self->worker);
     quash_os_lock(&pool->mutex);
     while (!pool->stop) {
         if (pool->tickets == 0) {
@@ -131,7 +130,7 @@ static int32_t recruit(struct quash_pool *pool, int64_t count) {
         struct helper *const helper = &pool->helpers[pool->started];
         helper->pool = pool;
         helper->worker = pool->started + 1;
-        if (!quash_os_thread_start(&helper->thread, helper_main, helper)) {
+        if (!quash_os_thread_start(&helper->thread, helper_main, helper, helper->worker)) {
             pool->limit = pool->started;
             return pool->started;
         }
