@@ -85,7 +85,7 @@ static int measure_copy(struct bench *bench, struct tool_error *error) {
     }
     memset(from, 1, COPY_BYTES);
     memset(to, 2, COPY_BYTES);
-    double best = INFINITY;
+    double best = (double)INFINITY;
     for (int32_t round = 0; round < bench->o->rounds; round++) {
         from[round] = (char)round;
         const double start = tool_seconds();
@@ -108,7 +108,7 @@ static quash_status time_codec(const struct bench *bench, const quash_codec *cod
         quash_array_view(bench->decoded, QUASH_F32, 2, bench->rows, bench->dim, 0);
     const size_t bytes = (size_t)bench->rows * quash_codec_row_bytes(codec);
     quash_status status = QUASH_OK;
-    *encode = *decode = INFINITY;
+    *encode = *decode = (double)INFINITY;
     for (int32_t round = 0; status == QUASH_OK && round < bench->o->rounds; round++) {
         const double start = tool_seconds();
         status = quash_encode(codec, &x, bench->codes, bytes);
