@@ -129,11 +129,6 @@ void json_u64(struct json *json, const char *key, uint64_t value) {
     fprintf(json->stream, "%" PRIu64, value);
 }
 
-void json_bool(struct json *json, const char *key, bool value) {
-    start_value(json, key);
-    (void)fputs(value ? "true" : "false", json->stream);
-}
-
 void json_real(struct json *json, const char *key, double value) {
     start_value(json, key);
     if (isfinite(value)) {

@@ -23,7 +23,6 @@ void json_close_array(struct json *json);
 void json_text(struct json *json, const char *key, const char *value);
 void json_int(struct json *json, const char *key, int64_t value);
 void json_u64(struct json *json, const char *key, uint64_t value);
-void json_bool(struct json *json, const char *key, bool value);
 
 /* 10 significant digits; NaN and infinity, which JSON lacks, become null. */
 void json_real(struct json *json, const char *key, double value);
