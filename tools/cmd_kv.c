@@ -11,10 +11,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const mode_names[] = { "fast", "exact", "float", NULL };
+
 struct kv_options {
     struct args_texts keys, values, queries;
     struct args_ints bits, key_bits, value_bits;
     int32_t search_level, seeds;
+    int32_t mode; /* a quash_attend_mode */
     uint64_t seed;
     bool json;
 };
@@ -90,7 +93,7 @@ static int list_files(struct kv *kv, const struct kv_options *options,
 /* --bits gives keys and values the same; --key-bits and --value-bits give all combinations. */
 static int list_settings(struct kv *kv, const struct kv_options *options,
                          struct tool_error *error) {
-    const struct kv_setting base = { 0, 0, options->search_level, options->seed };
+    const struct kv_setting base = { 0, 0, options->search_level, options->mode, options->seed };
     const bool separate = options->key_bits.count > 0 || options->value_bits.count > 0;
     if (separate && (options->key_bits.count == 0 || options->value_bits.count == 0 ||
                      options->bits.count > 0)) {
@@ -195,6 +198,7 @@ static void print_result(struct kv *kv, const struct kv_options *options) {
     json_start(&json, stdout);
     json_object(&json, NULL);
     json_text(&json, "command", "kv");
+    json_text(&json, "mode", mode_names[options->mode]);
     json_int(&json, "search_level", options->search_level);
     json_u64(&json, "seed", options->seed);
     json_int(&json, "seeds", options->seeds);
@@ -240,7 +244,7 @@ static const char notes[] =
     "is compared with exact attention on the originals. Several layers end with their mean.\n";
 
 int cmd_kv(int argc, char **argv, struct tool_error *error) {
-    struct kv_options o = { .search_level = 2, .seeds = 1, .seed = 42 };
+    struct kv_options o = { .search_level = 2, .seeds = 1, .mode = QUASH_ATTEND_FAST, .seed = 42 };
     const struct args_option options[] = {
         { "keys", 0, ARGS_TEXTS, &o.keys, 0, 0, NULL, "K.npy", "keys of a layer; may be repeated" },
         { "values", 0, ARGS_TEXTS, &o.values, 0, 0, NULL, "V.npy", "values, one for each --keys" },
@@ -251,6 +255,8 @@ int cmd_kv(int argc, char **argv, struct tool_error *error) {
         { "key-bits", 0, ARGS_INTS, &o.key_bits, 2, 4, NULL, "LIST",
           "bits of keys, with every one of --value-bits" },
         { "value-bits", 0, ARGS_INTS, &o.value_bits, 2, 4, NULL, "LIST", "bits of values" },
+        { "mode", 0, ARGS_CHOICE, &o.mode, 0, 0, mode_names, "NAME",
+          "arithmetic of attention: fast (one digit), exact (16\nbits) or float (default fast)" },
         { "search-level", 0, ARGS_INT, &o.search_level, 0, 2, NULL, "N",
           "step sizes tried per vector: 0 = 1, 1 = 3, 2 = 5\n(default 2)" },
         { "seed", 0, ARGS_U64, &o.seed, 0, 0, NULL, "N", "of the random rotation (default 42)" },

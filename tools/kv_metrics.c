@@ -96,7 +96,7 @@ static double logit_rms(const struct kv_layer *layer, const float *decoded) {
     return sqrt(squares / pairs / (double)dim);
 }
 
-static int measure_output(const struct kv_layer *layer, const quash_cache *cache,
+static int measure_output(const struct kv_layer *layer, const quash_cache *cache, int32_t mode,
                           struct kv_figures *out, struct tool_error *error) {
     const int64_t dim = layer->head_dim;
     const int64_t count = layer->query_heads * layer->q_len;
@@ -104,7 +104,8 @@ static int measure_output(const struct kv_layer *layer, const quash_cache *cache
     if (output == NULL) {
         return tool_fail_memory(error, layer->keys_path);
     }
-    const quash_attend_params params = QUASH_ATTEND_PARAMS_INIT;
+    quash_attend_params params = QUASH_ATTEND_PARAMS_INIT;
+    params.mode = mode;
     const quash_array queries =
         quash_array_view(layer->queries, QUASH_F32, 3, layer->query_heads, layer->q_len, dim);
     const quash_array target =
@@ -139,7 +140,7 @@ static void measure_bytes(const struct kv_layer *layer, const quash_cache *cache
 }
 
 /* Decodes keys and values and compares; then attention. */
-static int measure_cache(const struct kv_layer *layer, const quash_cache *cache,
+static int measure_cache(const struct kv_layer *layer, const quash_cache *cache, int32_t mode,
                          struct kv_figures *out, struct tool_error *error) {
     const size_t count = (size_t)(layer->kv_heads * layer->tokens * layer->head_dim);
     float *keys = calloc(count, sizeof *keys);
@@ -166,7 +167,7 @@ static int measure_cache(const struct kv_layer *layer, const quash_cache *cache,
     }
     if (code == TOOL_OK && layer->queries != NULL) {
         out->logit_rms = logit_rms(layer, keys);
-        code = measure_output(layer, cache, out, error);
+        code = measure_output(layer, cache, mode, out, error);
     }
     free(keys);
     free(values);
@@ -213,7 +214,7 @@ int kv_measure(const struct kv_layer *layer, const struct kv_setting *setting,
     }
     memset(out, 0, sizeof *out);
     if (code == TOOL_OK) {
-        code = measure_cache(layer, cache, out, error);
+        code = measure_cache(layer, cache, setting->mode, out, error);
     }
     if (code == TOOL_OK) {
         code = theory(layer, setting->key_bits, &out->key_theory, error);

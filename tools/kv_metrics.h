@@ -7,6 +7,7 @@
 
 struct kv_setting {
     int32_t key_bits, value_bits, search_level;
+    int32_t mode; /* a quash_attend_mode */
     uint64_t seed;
 };
 

@@ -69,14 +69,24 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_cache_append(quash_cache *cache,
                                                            const quash_array *keys,
                                                            const quash_array *values);
 
+/* Arithmetic of attention. Errors are relative to exact attention on the decoded keys and values, at
+ * scores of standard deviation 1 (doc/numerics.md, "Attention"). The integer modes have AVX2 and
+ * AVX-512 code; elsewhere they are correct and slow. */
+typedef enum quash_attend_mode {
+    QUASH_ATTEND_FAST = 0,  /* integers, one digit per query element and weight: error about 1 % */
+    QUASH_ATTEND_EXACT = 1, /* integers, 16 bits: error below 2e-4 */
+    QUASH_ATTEND_FLOAT = 2  /* plain float, slow: the reference; error below 1e-5 */
+} quash_attend_mode;
+
 typedef struct quash_attend_params {
     uint32_t struct_size;
     int32_t causal; /* not 0: query i of q_len sees tokens 0 .. tokens - q_len + i */
     float scale;    /* multiplies every score; 0: 1/sqrt(head_dim) */
+    int32_t mode;   /* a quash_attend_mode */
 } quash_attend_params;
 
 #define QUASH_ATTEND_PARAMS_INIT                                                                   \
-    { sizeof(quash_attend_params), 1, 0.0f }
+    { sizeof(quash_attend_params), 1, 0.0f, QUASH_ATTEND_FAST }
 
 /* out = softmax(scale * queries . keys) . values, on the codes.
  *   queries, out  (query_heads, q_len, head_dim), floating point; query_heads is 1..16 times
@@ -84,8 +94,9 @@ typedef struct quash_attend_params {
  *   lse           NULL, or F32 (query_heads, q_len): natural logarithm of the sum of exp(score).
  *                 Two results over disjoint tokens merge by it:
  *                 lse = log(exp(lse1) + exp(lse2)), out = sum_i exp(lse_i - lse) * out_i
- * A query that sees no token (causal, q_len > tokens) or an empty cache is an error. Products and
- * sums are float. KV heads and queries are split over the context's runner.
+ * A query that sees no token (causal, q_len > tokens) or an empty cache is an error. KV heads,
+ * queries and ranges of tokens are split over the context's runner; results do not depend on the
+ * number of its workers, but may differ from one CPU level to another.
  *   workspace     at least quash_cache_attend_workspace(cache) bytes, aligned to 64, not shared
  *                 with a call that runs at the same time; or NULL: taken from the context's
  *                 allocator and given back within the call

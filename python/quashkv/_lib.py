@@ -69,7 +69,8 @@ class CacheParams(_Params):
 
 
 class AttendParams(_Params):
-    _fields_ = [("struct_size", c_uint32), ("causal", c_int32), ("scale", c_float)]
+    _fields_ = [("struct_size", c_uint32), ("causal", c_int32), ("scale", c_float),
+                ("mode", c_int32)]
 
 
 class CacheBytes(Structure):

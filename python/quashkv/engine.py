@@ -16,6 +16,7 @@ from .quantizer import InnerProductQuantizer, MSEQuantizer
 
 # QUASH_KV_HEADS_MAX, QUASH_HEAD_DIM_MAX, QUASH_GROUP_MAX
 _KV_HEADS_MAX, _HEAD_DIM_MAX, _GROUP_MAX = 65536, 576, 16
+_MODES = ("fast", "exact", "float")  # positions are values of quash_attend_mode
 
 
 class QuashKVEngine(Uncopyable):
@@ -24,28 +25,33 @@ class QuashKVEngine(Uncopyable):
     head_dim: a multiple of 8, 8..576. key_bits, value_bits: 2..4 per coordinate, all of them levels
     (no sign bit); each key and each value has a 2-byte scale besides. Keys keep their norm, values
     are unbiased, every token is encoded when it is appended. seed: of the random rotation. device:
-    "cpu". pack_storage: accepted; codes are always packed.
+    "cpu". pack_storage: accepted; codes are always packed. mode: arithmetic of attention, "fast"
+    (integers of one digit; relative error about 1 %), "exact" (integers of 16 bits; below 2e-4) or
+    "float" (the slow reference); see quash/cache.h.
 
     The batch size and the number of heads are those of the first append, until `clear`; their
     product is at most 65,536. Threads may share an engine: appends wait for running attentions and
     the other way round. It cannot be copied or pickled.
 
-    Attributes: head_dim, key_bits, value_bits, seed, device, pack_storage, key_quantizer and
+    Attributes: head_dim, key_bits, value_bits, seed, device, pack_storage, mode, key_quantizer and
     value_quantizer (the paper's quantizers, behind compress_keys and compress_values; the cache
     does not use them).
 
-    Errors: ValueError (head_dim, bits, seed), NotImplementedError (device).
+    Errors: ValueError (head_dim, bits, seed, mode), NotImplementedError (device).
     """
 
     def __init__(self, head_dim: int = 128, key_bits: int = 3, value_bits: int = 3,
                  seed: int = DEFAULT_SEED, device: object = "cpu",
-                 pack_storage: bool = False) -> None:
+                 pack_storage: bool = False, mode: str = "fast") -> None:
         self.head_dim = _check.integer("head_dim", head_dim, 8, _HEAD_DIM_MAX)
         self.key_bits = _check.integer("key_bits", key_bits, 2, 4)
         self.value_bits = _check.integer("value_bits", value_bits, 2, 4)
         self.seed = _check.seed(seed)
         self.device = _check.device(device)
         self.pack_storage = bool(pack_storage)
+        if mode not in _MODES:
+            raise ValueError(f"mode is {mode!r}, expected one of {', '.join(_MODES)}")
+        self.mode = mode
         self._lock = SharedLock()
         self._forget()
         self._new_cache(1)  # a head_dim that libquash refuses is refused here, not at append
@@ -124,7 +130,8 @@ class QuashKVEngine(Uncopyable):
             out = _array.new(q.shape, q.dtype)
             if out.size:
                 flat = (batch * q.shape[1], q.shape[2], self.head_dim)
-                params = _lib.AttendParams(causal=int(bool(causal)), scale=_scale(scale))
+                params = _lib.AttendParams(causal=int(bool(causal)), scale=_scale(scale),
+                                           mode=_MODES.index(self.mode))
                 _array.call(_lib.lib.quash_cache_attend, self._cache, params, q.view(*flat),
                             _array.c_view(out.reshape(flat), q.dtype), None, None, 0,
                             explain=[q.check_finite, lambda: _scores_too_large(q)])

@@ -107,6 +107,7 @@ static quash_status check_attend(const quash_cache *cache, const quash_attend_pa
         return quash_fail(QUASH_ERROR_ARGUMENT, "scale is %g, expected 0 (default) or more",
                           (double)params->scale);
     }
+    QUASH_TRY(quash_check_range("mode", params->mode, QUASH_ATTEND_FAST, QUASH_ATTEND_FLOAT));
     const int64_t q_len = queries->shape[1];
     if (cache->tokens == 0 || (params->causal && q_len > cache->tokens)) {
         return quash_fail(QUASH_ERROR_ARGUMENT,
@@ -139,13 +140,11 @@ quash_status quash_cache_attend(const quash_cache *cache, const quash_attend_par
             return quash_fail(QUASH_ERROR_CAPACITY, "workspace_bytes is %zu, expected %zu",
                               workspace_bytes, needed);
         }
-        return quash_cpu_attend(&tiles, params->scale, params->causal, queries, out, lse,
-                                workspace);
+        return quash_cpu_attend(&tiles, params, queries, out, lse, workspace);
     }
     QUASH_TRY(
         quash_alloc(&cache->context->allocator, needed, "the workspace of attend", &workspace));
-    const quash_status status =
-        quash_cpu_attend(&tiles, params->scale, params->causal, queries, out, lse, workspace);
+    const quash_status status = quash_cpu_attend(&tiles, params, queries, out, lse, workspace);
     quash_release(&cache->context->allocator, workspace, needed);
     return status;
 }

@@ -1,218 +1,350 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attend.c: attention on the codes of a cache. A task is up to 16 query rows of one KV head; it
- * walks the tiles once with an online softmax (Milakov and Gimelshein 2018). Rows are the query
- * heads of the group times the query positions. Nothing of the history is decoded: scores and
- * output are sums over codes, in the rotated domain. */
+/* attend.c: attention on the codes of a cache. An item is up to 16 query rows (query heads of the
+ * group times query positions) of one KV head, or of a few heads; long contexts are cut into ranges of tokens, so that
+ * few heads still make work for all threads. A task is one item over one range. Nothing of the
+ * history is decoded: scores and output are sums over codes, in the rotated domain. */
 #include <math.h>
+#include <stdbool.h>
 
-#include "base/arena.h"
 #include "base/array.h"
-#include "base/half.h"
 #include "base/runner.h"
 #include "base/status.h"
+#include "cpu/attend_rows.h"
 #include "cpu/first_failure.h"
-#include "cpu/tiles.h"
+
+/* The cut into ranges is a function of the number of tokens alone, so that results depend neither
+ * on the workers nor on the other queries of a call. */
+#define RANGE_TILES 64
+#define RANGES_MAX 64
+
+/* Tasks in flight of a worker: enough to even out tasks of unequal length. */
+#define SLOTS_PER_WORKER 4
+
+/* Rows of a task or of an item, kept from one step to the next. */
+struct slot {
+    double largest[QUASH_TILE_ROWS_MAX];
+    double sum[QUASH_TILE_ROWS_MAX];
+    float *out; /* [QUASH_TILE_ROWS_MAX][value_dims] */
+};
 
 struct attend_job {
     const struct quash_tiles *tiles;
+    const quash_attend_params *params;
     const quash_array *queries;
     const quash_array *out;
     const quash_array *lse;
-    float scale; /* 0: 1/sqrt(head_dim) */
-    int causal;
     int64_t group; /* query heads per KV head */
     int64_t q_len;
-    int64_t chunks; /* tasks per KV head */
-    unsigned char *workspace;
-    size_t workspace_bytes;              /* per worker */
+    int64_t item_heads;   /* KV heads of an item: 1, 2 or 4 */
+    int64_t chunks;       /* items per KV head; 1 where an item has several */
+    int64_t range_tiles;  /* tiles of a range */
+    int64_t ranges;       /* tasks per item */
+    int64_t first, count; /* tasks of the wave */
+    int32_t wave;         /* parity */
+    unsigned char *scratch;
+    size_t scratch_bytes; /* per worker */
+    struct slot *slots;   /* of the tasks of a wave; then two of items that waves cut */
     struct quash_first_failure overflow; /* query head * q_len + position */
 };
 
-/* State of the rows of a task. */
-struct attend_rows {
-    size_t count;
-    float scale;
-    int64_t visible[QUASH_TILE_ROWS_MAX]; /* tokens each row sees */
-    float largest[QUASH_TILE_ROWS_MAX];   /* of its scores so far */
-    double sum[QUASH_TILE_ROWS_MAX];      /* of exp(score - largest) */
-    float *q;                             /* [count][key_dims], rotated, zero-padded */
-    float *out;                           /* [count][value_dims], rotated */
-    float (*scores)[QUASH_TILE_TOKENS];   /* then weights, in place */
-};
+/* ---- Workspace --------------------------------------------------------------------------- */
 
-static void carve(struct attend_rows *rows, struct quash_arena *arena,
-                  const struct quash_tile_layout *layout) {
+static void carve(struct attend_rows *rows, struct attend_scratch *scratch,
+                  struct quash_arena *arena, const struct quash_tile_layout *layout) {
+    const size_t units = layout->key_dims / QUASH_UNIT_ELEMENTS;
     rows->q = quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->key_dims, sizeof(float));
     rows->out = quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->value_dims, sizeof(float));
-    rows->scores = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *rows->scores);
+    scratch->scores = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *scratch->scores);
+    scratch->digits = quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->key_dims, 2);
+    scratch->bias = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *scratch->bias);
+    scratch->unit_bias =
+        quash_arena_take(arena, QUASH_TILE_ROWS_MAX * units * 2, sizeof *scratch->unit_bias);
+    scratch->softmax = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *scratch->softmax);
+    scratch->weights = quash_arena_take(arena, 1, sizeof *scratch->weights);
+}
+
+static size_t slots_of(const quash_context *context) {
+    return (size_t)context->runner.workers * SLOTS_PER_WORKER;
+}
+
+/* Scratch of the workers, then the slots; with an arena that only counts, job is not touched. */
+static void carve_job(struct attend_job *job, struct quash_arena *arena,
+                      const quash_context *context, const struct quash_tile_layout *layout) {
+    struct attend_rows rows;
+    struct attend_scratch scratch;
+    struct quash_arena count = { NULL, 0 };
+    const size_t slots = slots_of(context) + 2;
+    carve(&rows, &scratch, &count, layout);
+    void *const memory = quash_arena_take(arena, (size_t)context->runner.workers, count.used);
+    struct slot *const list = quash_arena_take(arena, slots, sizeof *list);
+    if (arena->base != NULL) {
+        job->scratch = memory;
+        job->scratch_bytes = count.used;
+        job->slots = list;
+    }
+    for (size_t i = 0; i < slots; i++) {
+        float *const out =
+            quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->value_dims, sizeof(float));
+        if (arena->base != NULL) {
+            job->slots[i].out = out;
+        }
+    }
 }
 
 size_t quash_cpu_attend_workspace(const quash_context *context,
                                   const struct quash_tile_layout *layout) {
-    struct attend_rows rows;
     struct quash_arena count = { NULL, 0 };
-    carve(&rows, &count, layout);
-    return count.used * (size_t)context->runner.workers;
+    carve_job(NULL, &count, context, layout);
+    return count.used;
 }
 
-/* Query head and position of row r of a KV head: positions of one head follow one another. */
-static int64_t head_of_row(const struct attend_job *job, int64_t kv_head, int64_t row) {
-    return kv_head * job->group + row / job->q_len;
+/* ---- One task ---------------------------------------------------------------------------- */
+
+/* A row of an item: what stands at one of its places. */
+struct row {
+    int64_t kv_head;
+    int64_t head; /* of the queries */
+    int64_t position;
+};
+
+/* False for a place that is not used. Positions of one query head follow one another. */
+static bool row_at(const struct attend_job *job, int64_t item, size_t place, struct row *row) {
+    const int64_t places = QUASH_TILE_ROWS_MAX / job->item_heads;
+    const int64_t index = item % job->chunks * QUASH_TILE_ROWS_MAX + (int64_t)place % places;
+    row->kv_head = item / job->chunks * job->item_heads + (int64_t)place / places;
+    row->head = row->kv_head * job->group + index / job->q_len;
+    row->position = index % job->q_len;
+    return row->kv_head < job->tiles->kv_heads && index < job->group * job->q_len;
 }
 
-static void load_rows(const struct attend_job *job, int64_t kv_head, int64_t first,
-                      struct attend_rows *rows) {
+/* Sets the description of the rows; returns the most tokens that one of them sees. */
+static int64_t start_rows(const struct attend_job *job, int64_t item, struct attend_rows *rows) {
     const struct quash_tiles *const tiles = job->tiles;
-    const struct quash_rotation *const rotation = tiles->keys->rotation;
-    const struct quash_kernels *const kernels = tiles->keys->kernels;
-    const size_t key_dims = tiles->layout->key_dims;
-    memset(rows->q, 0, rows->count * key_dims * sizeof *rows->q);
-    memset(rows->out, 0, rows->count * tiles->layout->value_dims * sizeof *rows->out);
-    for (size_t r = 0; r < rows->count; r++) {
-        const int64_t row = first + (int64_t)r;
-        const int64_t position = row % job->q_len;
-        float *const q = rows->q + r * key_dims;
-        kernels->load[job->queries->dtype](
-            quash_array_row(job->queries, head_of_row(job, kv_head, row), position), rotation->dim,
-            q);
-        quash_rotation_apply(rotation, kernels, q);
-        rows->visible[r] = job->causal ? tiles->tokens - job->q_len + position + 1 : tiles->tokens;
-        rows->largest[r] = -INFINITY;
-        rows->sum[r] = 0.0;
+    const float scale = job->params->scale;
+    const int64_t first = item / job->chunks * job->item_heads;
+    int64_t most = 0;
+    struct row row;
+    rows->kv_head = first;
+    rows->heads = (size_t)job->item_heads;
+    rows->scale = scale > 0.0f ? scale : 1.0f / tiles->keys->root_dim;
+    memset(rows->count, 0, sizeof rows->count);
+    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+        rows->visible[r] = 0;
+        if (row_at(job, item, r, &row)) {
+            rows->count[row.kv_head - first]++;
+            rows->visible[r] =
+                job->params->causal ? tiles->tokens - job->q_len + row.position + 1 : tiles->tokens;
+            most = rows->visible[r] > most ? rows->visible[r] : most;
+        }
     }
+    return most;
 }
 
-static float half_at(const uint8_t *scales, size_t i) {
-    uint16_t half;
-    memcpy(&half, scales + i * sizeof half, sizeof half);
-    return quash_f16_to_f32(half);
-}
-
-/* Turns the integer-weighted sums of a row into weights of the values, and updates its softmax.
- * Tokens at or beyond `valid` get weight 0. */
-static void softmax_row(struct attend_rows *rows, size_t r, size_t valid, const float *key_scales,
-                        const float *value_scales, size_t value_dims) {
-    float *const scores = rows->scores[r];
-    float largest = rows->largest[r];
-    for (size_t t = 0; t < valid; t++) {
-        scores[t] *= key_scales[t];
-        largest = fmaxf(largest, scores[t]);
-    }
-    const float shrink = expf(rows->largest[r] - largest); /* 0 at the first tile */
-    float sum = 0.0f;
-    for (size_t t = 0; t < valid; t++) {
-        const float p = expf(scores[t] - largest);
-        sum += p;
-        scores[t] = p * value_scales[t];
-    }
-    for (size_t t = valid; t < QUASH_TILE_TOKENS; t++) {
-        scores[t] = 0.0f;
-    }
-    rows->sum[r] = rows->sum[r] * (double)shrink + (double)sum;
-    rows->largest[r] = largest;
-    if (shrink != 1.0f) {
-        float *const out = rows->out + r * value_dims;
-        for (size_t i = 0; i < value_dims; i++) {
-            out[i] *= shrink;
+static void load_queries(const struct attend_job *job, int64_t item, struct attend_rows *rows) {
+    const struct quash_rotation *const rotation = job->tiles->keys->rotation;
+    const struct quash_kernels *const kernels = job->tiles->keys->kernels;
+    const size_t key_dims = job->tiles->layout->key_dims;
+    struct row row;
+    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+        if (row_at(job, item, r, &row)) {
+            float *const q = rows->q + r * key_dims;
+            kernels->load[job->queries->dtype](
+                quash_array_row(job->queries, row.head, row.position), rotation->dim, q);
+            memset(q + rotation->dim, 0, (key_dims - rotation->dim) * sizeof *q);
+            quash_rotation_apply(rotation, kernels, q);
         }
     }
 }
 
-static void attend_tile(const struct attend_job *job, int64_t kv_head, int64_t page,
-                        struct attend_rows *rows) {
-    const struct quash_tiles *const tiles = job->tiles;
-    const struct quash_tile_layout *const layout = tiles->layout;
-    const struct quash_kernels *const kernels = tiles->keys->kernels;
-    const uint8_t *const tile = quash_tiles_at(tiles, page, kv_head);
-    float key_scales[QUASH_TILE_TOKENS];
-    float value_scales[QUASH_TILE_TOKENS];
-    for (size_t t = 0; t < QUASH_TILE_TOKENS; t++) {
-        key_scales[t] =
-            half_at(tile + layout->key_scales, t) * (tiles->keys->codebook->step * rows->scale);
-        value_scales[t] = half_at(tile + layout->value_scales, t) * tiles->values->codebook->step;
-    }
-    kernels->tile_scores[layout->key_bits - 2](tiles->keys->codebook->values, tile,
-                                               layout->key_dims, rows->q, layout->key_dims,
-                                               rows->count, rows->scores);
-    for (size_t r = 0; r < rows->count; r++) {
-        const int64_t seen = rows->visible[r] - page * QUASH_TILE_TOKENS;
-        if (seen > 0) {
-            softmax_row(rows, r,
-                        seen < QUASH_TILE_TOKENS ? (size_t)seen : (size_t)QUASH_TILE_TOKENS,
-                        key_scales, value_scales, layout->value_dims);
-        } else {
-            memset(rows->scores[r], 0, sizeof rows->scores[r]);
+/* Attention of an item over a range, into rows->out, largest and sum. */
+static void attend_range(const struct attend_job *job, int64_t item, int64_t range,
+                         struct attend_rows *rows, const struct attend_scratch *scratch) {
+    const int64_t visible = start_rows(job, item, rows);
+    const int64_t first = range * job->range_tiles;
+    const int64_t end = (visible + QUASH_TILE_TOKENS - 1) / QUASH_TILE_TOKENS;
+    const int64_t last = first + job->range_tiles < end ? first + job->range_tiles : end;
+    memset(rows->out, 0, QUASH_TILE_ROWS_MAX * job->tiles->layout->value_dims * sizeof *rows->out);
+    if (first >= last) {
+        for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+            rows->largest[r] = -HUGE_VAL;
+            rows->sum[r] = 0.0;
         }
+        return;
     }
-    kernels->tile_accumulate[layout->value_bits - 2](
-        tiles->values->codebook->values, tile + layout->values, layout->value_dims,
-        (const float(*)[QUASH_TILE_TOKENS])rows->scores, rows->count, rows->out,
-        layout->value_dims);
+    load_queries(job, item, rows);
+    switch (job->params->mode) {
+    case QUASH_ATTEND_FAST:
+        quash_attend_digits(job->tiles, QUASH_DIGITS_FAST, first, last, rows, scratch);
+        break;
+    case QUASH_ATTEND_EXACT:
+        quash_attend_digits(job->tiles, QUASH_DIGITS_EXACT, first, last, rows, scratch);
+        break;
+    default: quash_attend_float(job->tiles, first, last, rows, scratch); break;
+    }
 }
 
-static void store_rows(struct attend_job *job, int64_t kv_head, int64_t first,
-                       const struct attend_rows *rows) {
-    const struct quash_rotation *const rotation = job->tiles->values->rotation;
-    const struct quash_kernels *const kernels = job->tiles->values->kernels;
-    for (size_t r = 0; r < rows->count; r++) {
-        const int64_t head = head_of_row(job, kv_head, first + (int64_t)r);
-        const int64_t position = (first + (int64_t)r) % job->q_len;
-        float *const out = rows->out + r * job->tiles->layout->value_dims;
-        kernels->multiply(out, rotation->dim, (float)(1.0 / rows->sum[r]));
-        quash_rotation_undo(rotation, kernels, out);
-        kernels->store[job->out->dtype](out, rotation->dim,
-                                        quash_array_row(job->out, head, position));
-        const float lse = (float)((double)rows->largest[r] + log(rows->sum[r]));
+/* ---- Results ----------------------------------------------------------------------------- */
+
+/* Overwrites done->out. */
+static void store_rows(struct attend_job *job, int64_t item, const struct slot *done) {
+    const struct quash_quantizer *const values = job->tiles->values;
+    struct row row;
+    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+        if (!row_at(job, item, r, &row)) {
+            continue;
+        }
+        float *const out = done->out + r * job->tiles->layout->value_dims;
+        values->kernels->multiply(out, values->rotation->dim,
+                                  (float)((double)values->codebook->step / done->sum[r]));
+        quash_rotation_undo(values->rotation, values->kernels, out);
+        values->kernels->store[job->out->dtype](out, values->rotation->dim,
+                                                quash_array_row(job->out, row.head, row.position));
+        const float lse = (float)(done->largest[r] + log(done->sum[r]));
         if (!isfinite(lse)) {
-            quash_first_failure_note(&job->overflow, head * job->q_len + position);
+            quash_first_failure_note(&job->overflow, row.head * job->q_len + row.position);
         }
         if (job->lse != NULL) {
-            memcpy((float *)job->lse->data + head * job->lse->stride[0] +
-                       position * job->lse->stride[1],
+            memcpy((float *)job->lse->data + row.head * job->lse->stride[0] +
+                       row.position * job->lse->stride[1],
                    &lse, sizeof lse);
         }
     }
 }
 
-static void attend_task(void *state, int64_t index, int32_t worker) {
+/* An item that is one task. */
+static void whole_task(void *state, int64_t item, int32_t worker) {
     struct attend_job *const job = state;
-    const struct quash_tiles *const tiles = job->tiles;
-    const int64_t kv_head = index / job->chunks;
-    const int64_t first = index % job->chunks * QUASH_TILE_ROWS_MAX;
-    const int64_t left = job->group * job->q_len - first;
-    struct quash_arena arena = { job->workspace + (size_t)worker * job->workspace_bytes, 0 };
+    struct quash_arena arena = { job->scratch + (size_t)worker * job->scratch_bytes, 0 };
     struct attend_rows rows;
-    carve(&rows, &arena, tiles->layout);
-    rows.scale = job->scale > 0.0f ? job->scale : 1.0f / tiles->keys->root_dim;
-    rows.count = left < QUASH_TILE_ROWS_MAX ? (size_t)left : (size_t)QUASH_TILE_ROWS_MAX;
-    load_rows(job, kv_head, first, &rows);
-    int64_t visible = 0;
-    for (size_t r = 0; r < rows.count; r++) {
-        visible = rows.visible[r] > visible ? rows.visible[r] : visible;
-    }
-    for (int64_t page = 0; page * QUASH_TILE_TOKENS < visible; page++) {
-        attend_tile(job, kv_head, page, &rows);
-    }
-    store_rows(job, kv_head, first, &rows);
+    struct attend_scratch scratch;
+    struct slot done;
+    carve(&rows, &scratch, &arena, job->tiles->layout);
+    attend_range(job, item, 0, &rows, &scratch);
+    done.out = rows.out;
+    memcpy(done.largest, rows.largest, sizeof done.largest);
+    memcpy(done.sum, rows.sum, sizeof done.sum);
+    store_rows(job, item, &done);
 }
 
-quash_status quash_cpu_attend(const struct quash_tiles *tiles, float scale, int causal,
+/* ---- Ranges: waves of as many tasks as there are slots, each followed by merging ------------- */
+
+static void range_task(void *state, int64_t index, int32_t worker) {
+    struct attend_job *const job = state;
+    const int64_t task = job->first + index;
+    struct slot *const slot = &job->slots[index];
+    struct quash_arena arena = { job->scratch + (size_t)worker * job->scratch_bytes, 0 };
+    struct attend_rows rows;
+    struct attend_scratch scratch;
+    carve(&rows, &scratch, &arena, job->tiles->layout);
+    rows.out = slot->out;
+    attend_range(job, task / job->ranges, task % job->ranges, &rows, &scratch);
+    memcpy(slot->largest, rows.largest, sizeof slot->largest);
+    memcpy(slot->sum, rows.sum, sizeof slot->sum);
+}
+
+/* exp(x - largest), 0 where there was nothing. */
+static double share(double x, double largest) {
+    return x == largest ? 1.0 : exp(x - largest);
+}
+
+/* a becomes the result over the tokens of both. */
+static void merge(struct slot *a, const struct slot *b, size_t value_dims) {
+    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+        const double largest = fmax(a->largest[r], b->largest[r]);
+        const double share_a = share(a->largest[r], largest);
+        const double share_b = share(b->largest[r], largest);
+        float *const out_a = a->out + r * value_dims;
+        const float *const out_b = b->out + r * value_dims;
+        for (size_t i = 0; i < value_dims; i++) {
+            out_a[i] = out_a[i] * (float)share_a + out_b[i] * (float)share_b;
+        }
+        a->sum[r] = a->sum[r] * share_a + b->sum[r] * share_b;
+        a->largest[r] = largest;
+    }
+}
+
+static void copy_slot(struct slot *to, const struct slot *from, size_t out_bytes) {
+    memcpy(to->largest, from->largest, sizeof to->largest);
+    memcpy(to->sum, from->sum, sizeof to->sum);
+    memcpy(to->out, from->out, out_bytes);
+}
+
+/* Merges the ranges of one item that the wave has, in ascending order: after those of the wave
+ * before, which left them in one of two slots; the other is for what this wave leaves. */
+static void merge_task(void *state, int64_t index, int32_t worker) {
+    struct attend_job *const job = state;
+    const int64_t item = job->first / job->ranges + index;
+    const int64_t begin = item * job->ranges > job->first ? item * job->ranges : job->first;
+    const int64_t item_end = (item + 1) * job->ranges;
+    const int64_t wave_end = job->first + job->count;
+    const int64_t end = item_end < wave_end ? item_end : wave_end;
+    const size_t value_dims = job->tiles->layout->value_dims;
+    struct slot *const kept = job->slots + slots_of(job->tiles->context);
+    struct slot *const whole =
+        begin > item * job->ranges ? &kept[job->wave] : &job->slots[begin - job->first];
+    (void)worker;
+    for (int64_t task = begin; task < end; task++) {
+        const struct slot *const part = &job->slots[task - job->first];
+        if (part != whole) {
+            merge(whole, part, value_dims);
+        }
+    }
+    if (end == item_end) {
+        store_rows(job, item, whole);
+    } else {
+        copy_slot(&kept[1 - job->wave], whole, QUASH_TILE_ROWS_MAX * value_dims * sizeof(float));
+    }
+}
+
+static void run_waves(struct attend_job *job, int64_t tasks) {
+    const quash_runner *const runner = &job->tiles->context->runner;
+    const int64_t slots = (int64_t)slots_of(job->tiles->context);
+    for (job->first = 0; job->first < tasks; job->first += job->count) {
+        job->count = tasks - job->first < slots ? tasks - job->first : slots;
+        const int64_t last_item = (job->first + job->count - 1) / job->ranges;
+        quash_run(runner, range_task, job, job->count);
+        quash_run(runner, merge_task, job, last_item - job->first / job->ranges + 1);
+        job->wave = 1 - job->wave;
+    }
+}
+
+/* Deals out places: heads that are neighbours in a page go together while that leaves work for all
+ * workers, since one that jumps from tile to tile reads a fifth slower. Rows do not notice. */
+static void choose_items(struct attend_job *job) {
+    const int64_t rows = job->group * job->q_len;
+    const int64_t wanted = (int64_t)job->tiles->context->runner.workers * SLOTS_PER_WORKER;
+    job->chunks = (rows + QUASH_TILE_ROWS_MAX - 1) / QUASH_TILE_ROWS_MAX;
+    job->item_heads = 1;
+    while (job->params->mode != QUASH_ATTEND_FLOAT && job->item_heads < ATTEND_BLOCKS &&
+           rows * 2 * job->item_heads <= QUASH_TILE_ROWS_MAX &&
+           (job->tiles->context->runner.workers == 1 ||
+            job->tiles->kv_heads * job->ranges >= wanted * 2 * job->item_heads)) {
+        job->item_heads *= 2;
+    }
+}
+
+quash_status quash_cpu_attend(const struct quash_tiles *tiles, const quash_attend_params *params,
                               const quash_array *queries, const quash_array *out,
                               const quash_array *lse, void *workspace) {
-    struct attend_job job = { .tiles = tiles,
-                              .queries = queries,
-                              .out = out,
-                              .lse = lse,
-                              .scale = scale,
-                              .causal = causal,
-                              .workspace = workspace };
+    struct attend_job job = {
+        .tiles = tiles, .params = params, .queries = queries, .out = out, .lse = lse
+    };
+    struct quash_arena arena = { workspace, 0 };
+    const int64_t pages = (tiles->tokens + QUASH_TILE_TOKENS - 1) / QUASH_TILE_TOKENS;
+    const int64_t unit = (int64_t)RANGE_TILES * RANGES_MAX;
     job.group = queries->shape[0] / tiles->kv_heads;
     job.q_len = queries->shape[1];
-    job.chunks = (job.group * job.q_len + QUASH_TILE_ROWS_MAX - 1) / QUASH_TILE_ROWS_MAX;
-    job.workspace_bytes = quash_cpu_attend_workspace(tiles->context, tiles->layout) /
-                          (size_t)tiles->context->runner.workers;
+    job.range_tiles = RANGE_TILES * ((pages + unit - 1) / unit);
+    job.ranges = (pages + job.range_tiles - 1) / job.range_tiles;
+    carve_job(&job, &arena, tiles->context, tiles->layout);
     quash_first_failure_init(&job.overflow);
-    quash_run(&tiles->context->runner, attend_task, &job, job.chunks * tiles->kv_heads);
+    choose_items(&job);
+    const int64_t items = (tiles->kv_heads + job.item_heads - 1) / job.item_heads * job.chunks;
+    if (job.ranges == 1) {
+        quash_run(&tiles->context->runner, whole_task, &job, items);
+    } else {
+        run_waves(&job, items * job.ranges);
+    }
     const int64_t failed = quash_first_failure_get(&job.overflow);
     if (failed >= 0) {
         return quash_fail(QUASH_ERROR_ARGUMENT,

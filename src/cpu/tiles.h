@@ -27,10 +27,9 @@ struct quash_tiles {
 quash_status quash_cpu_append(const struct quash_tiles *tiles, const quash_array *keys,
                               const quash_array *values);
 
-/* Attention of queries over the tokens, scores times scale (0: 1/sqrt(head_dim)); workspace of
- * quash_cpu_attend_workspace bytes. Every query sees at least one token. Errors: ARGUMENT (scores
- * beyond binary32: out is then unspecified). */
-quash_status quash_cpu_attend(const struct quash_tiles *tiles, float scale, int causal,
+/* Attention of queries over the tokens; workspace of quash_cpu_attend_workspace bytes. Every query
+ * sees at least one token. Errors: ARGUMENT (scores beyond binary32: out is then unspecified). */
+quash_status quash_cpu_attend(const struct quash_tiles *tiles, const quash_attend_params *params,
                               const quash_array *queries, const quash_array *out,
                               const quash_array *lse, void *workspace);
 size_t quash_cpu_attend_workspace(const quash_context *context,

@@ -49,7 +49,8 @@ void quash_load_u8_c(const void *source, size_t n, float *x) {
 
 void quash_store_f32_c(const float *x, size_t n, void *target) {
     for (size_t i = 0; i < n; i++) {
-        const float value = fminf(fmaxf(x[i], -FLT_MAX), FLT_MAX);
+        /* fminf and fmaxf would be calls */
+        const float value = x[i] > FLT_MAX ? FLT_MAX : (x[i] < -FLT_MAX ? -FLT_MAX : x[i]);
         memcpy((unsigned char *)target + i * sizeof value, &value, sizeof value);
     }
 }

@@ -24,6 +24,16 @@ static const struct quash_kernels table_c = {
     .tile_scores = { quash_tile_scores_2_c, quash_tile_scores_3_c, quash_tile_scores_4_c },
     .tile_accumulate = { quash_tile_accumulate_2_c, quash_tile_accumulate_3_c,
                          quash_tile_accumulate_4_c },
+    .digits = {
+        { { .top = 127.0f, .group_top = 511.0f, .planes = 1 },
+          { quash_fast_scores_2_c, quash_fast_scores_3_c, quash_fast_scores_4_c },
+          quash_fast_softmax_c,
+          { quash_fast_values_2_c, quash_fast_values_3_c, quash_fast_values_4_c } },
+        { { .top = 32000.0f, .planes = 0 },
+          { quash_exact_scores_2_c, quash_exact_scores_3_c, quash_exact_scores_4_c },
+          quash_exact_softmax_c,
+          { quash_exact_values_2_c, quash_exact_values_3_c, quash_exact_values_4_c } },
+    },
 };
 
 #ifdef QUASH_BUILT_AVX2

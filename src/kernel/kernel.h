@@ -3,8 +3,8 @@
  * a C reference (<name>_c.c), and may have one variant per instruction set beside it. The table of
  * a level starts as the C table and is overlaid entry by entry (kernel.c).
  *
- * Exact zone (all entries but the two of attention tiles): every variant must give the bits of the
- * C reference. The rules are in doc/format.md: reductions run over 16 virtual lanes (element i goes
+ * Exact zone (all entries but the two of float tiles, and softmax and values of digits): every
+ * variant must give the bits of the C reference. The rules are in doc/format.md: reductions run over 16 virtual lanes (element i goes
  * to lane i mod 16) and end in a halving tree; no fused multiply-add; correctly rounded operations.
  *
  * Unless stated otherwise pointers need no more alignment than their type, arrays do not overlap,
@@ -113,6 +113,82 @@ typedef void quash_tile_accumulate_fn(const int8_t *integers, const uint8_t *val
                                       size_t value_dims, const float (*weights)[64], size_t rows,
                                       float *out, size_t dim_stride);
 
+/* ---- Attention on digits: queries and weights as small integers ------------------------------
+ *
+ * Queries become digits once (quash_query_digits, kernel/digits.h), then three kernels handle each
+ * tile for up to QUASH_DIGIT_ROWS rows of queries at once: scores, softmax, values. All work in one
+ * of two modes; the rule that turns numbers into digits
+ * belongs to mode and CPU level (doc/numerics.md, "Attention"). Products of digits and codes are
+ * exact sums of 32 bits. */
+#define QUASH_DIGIT_ROWS 4
+
+enum quash_digit_mode { QUASH_DIGITS_FAST, QUASH_DIGITS_EXACT };
+
+/* How the digits of a query are made and laid out. Element i of row r of a block of rows has the
+ * index ((i/4) * QUASH_DIGIT_ROWS + r) * 4 + i%4. */
+struct quash_digit_rule {
+    float top;       /* largest |digit| */
+    float group_top; /* largest sum of |digit| over a group: the 16 elements of a unit whose i%4 is
+                        0 or 1, or is 2 or 3; 0: no limit */
+    int32_t planes; /* int8 digits per number: 1 (FAST); 2, a plane of h and one of l for the number
+                        256h + l (EXACT); 0: one int16 (EXACT) */
+};
+
+/* Rows of queries as digits; those beyond the last row are 0. */
+struct quash_query_digits {
+    const void *digits;       /* [key_dims/4][QUASH_DIGIT_ROWS][4], once for each plane */
+    const int32_t *bias;      /* [rows]: -64 * sum of the row's digits */
+    const int16_t *unit_bias; /* [key_dims/32][QUASH_DIGIT_ROWS][2]: -64 * sum of a group's digits,
+                                 modulo 2^16; FAST only */
+};
+
+/* scores[r][t] = (float)(sum of digit * integers[code]) * key_scales[t], correctly rounded, for the
+ * 64 tokens of a tile and rows 1..QUASH_DIGIT_ROWS; scores has QUASH_DIGIT_ROWS rows, of which those
+ * beyond `rows` may be overwritten. key_scales: 64 binary16. As many bytes as the keys have are
+ * prefetched from `ahead` on. */
+typedef void quash_digit_scores_fn(const int8_t *integers, const uint8_t *keys, size_t key_dims,
+                                   const struct quash_query_digits *query, size_t rows,
+                                   const uint8_t *key_scales, const uint8_t *ahead,
+                                   float (*scores)[64]);
+
+/* Running softmax of one row of queries, in powers of two: with x = score * unit, the sum of the
+ * lanes is that of 2^(x - reference), and out is relative to the reference likewise. */
+struct quash_softmax_row {
+    float unit;      /* > 0 */
+    float reference; /* at least the largest x, minus 40; at first -FLT_MAX */
+    float lanes[16];
+};
+
+/* The digits that stand for 2^x * value scale of the tokens of a tile, and their weights. */
+struct quash_weight_digits {
+    /* FAST: uint8; EXACT: int16, or planes of uint8: [plane][QUASH_DIGIT_ROWS][64] */
+    _Alignas(64) uint8_t digits[2 * QUASH_DIGIT_ROWS * 64];
+    float weight[QUASH_DIGIT_ROWS]; /* of a digit 1 in row r, relative to the reference */
+};
+
+/* Takes the scores of a tile into the rows' softmax and makes digits and weights of row first ..
+ * first + rows - 1 of a block. Where a reference rises, out[r * dim_stride + i], i < dims, follows.
+ * A token with score -QUASH_MASKED / unit has weight 0. */
+typedef void quash_digit_softmax_fn(const float (*scores)[64], const uint8_t *value_scales,
+                                    size_t first, size_t rows, struct quash_softmax_row *softmax,
+                                    struct quash_weight_digits *weights, float *out, size_t dims,
+                                    size_t dim_stride);
+
+/* out[r * dim_stride + i] += weight[r] * (sum over t of digit * integers[code of dim i of token t])
+ * for rows 1..QUASH_DIGIT_ROWS; out has QUASH_DIGIT_ROWS rows, of which those beyond `rows` have
+ * digits and weights of 0. As many bytes as values and scales have are prefetched from `ahead` on. */
+typedef void quash_digit_values_fn(const int8_t *integers, const uint8_t *values, size_t value_dims,
+                                   const struct quash_weight_digits *weights, size_t rows,
+                                   const uint8_t *ahead, float *out, size_t dim_stride);
+
+/* Those of one mode, which belong together: they agree on rule and layout. */
+struct quash_digit_kernels {
+    struct quash_digit_rule rule;
+    quash_digit_scores_fn *scores[3]; /* [bits - 2] */
+    quash_digit_softmax_fn *softmax;
+    quash_digit_values_fn *values[3]; /* [bits - 2] */
+};
+
 struct quash_kernels {
     quash_max_abs_fn *max_abs;
     quash_sum_squares_fn *sum_squares;
@@ -131,6 +207,7 @@ struct quash_kernels {
     quash_scan_fn *scan[4];                     /* [bits - 1] */
     quash_tile_scores_fn *tile_scores[3];       /* [bits - 2] */
     quash_tile_accumulate_fn *tile_accumulate[3];
+    struct quash_digit_kernels digits[2]; /* [quash_digit_mode]; last: a level has all or none */
 };
 
 /* Fills the table of a level: the C reference, and over it what each instruction set up to that
@@ -173,5 +250,11 @@ QUASH_VARIANTS_OF_FLOATS(quash_find_nonfinite_fn, find_nonfinite);
 QUASH_VARIANTS_OF_1_TO_4(quash_scan_fn, scan);
 QUASH_VARIANTS_OF_2_TO_4(quash_tile_scores_fn, tile_scores);
 QUASH_VARIANTS_OF_2_TO_4(quash_tile_accumulate_fn, tile_accumulate);
+QUASH_VARIANTS_OF_2_TO_4(quash_digit_scores_fn, fast_scores);
+QUASH_VARIANTS_OF_2_TO_4(quash_digit_scores_fn, exact_scores);
+QUASH_VARIANTS(quash_digit_softmax_fn, fast_softmax);
+QUASH_VARIANTS(quash_digit_softmax_fn, exact_softmax);
+QUASH_VARIANTS_OF_2_TO_4(quash_digit_values_fn, fast_values);
+QUASH_VARIANTS_OF_2_TO_4(quash_digit_values_fn, exact_values);
 
 #endif

@@ -51,10 +51,11 @@ AT(quash_cache_params, value_bits, 16);
 AT(quash_cache_params, search_level, 20);
 AT(quash_cache_params, seed, 24);
 
-SIZE(quash_attend_params, 12);
+SIZE(quash_attend_params, 16);
 AT(quash_attend_params, struct_size, 0);
 AT(quash_attend_params, causal, 4);
 AT(quash_attend_params, scale, 8);
+AT(quash_attend_params, mode, 12);
 
 SIZE(quash_cache_bytes, 40);
 AT(quash_cache_bytes, key_codes, 0);

@@ -85,6 +85,7 @@ static void print_stores(void) {
     FIELD(quash_attend_params, struct_size);
     FIELD(quash_attend_params, causal);
     FIELD(quash_attend_params, scale);
+    FIELD(quash_attend_params, mode);
     END();
     BEGIN(quash_cache_bytes);
     FIELD(quash_cache_bytes, key_codes);

@@ -157,6 +157,7 @@ static void attend(struct fuzz *f) {
     const uint32_t how = take(&f->in);
     const int64_t size = heads * group * q_len * f->params.head_dim;
     params.causal = (int32_t)(how & 1u);
+    params.mode = (int32_t)(how >> 4 & 3u);
     params.scale = (how & 2u) != 0 ? take_float(&f->in) : 0.0f;
     fill(&f->in, queries, size);
     const quash_array q = view(queries, heads * group, q_len, f);
@@ -172,7 +173,8 @@ static void attend(struct fuzz *f) {
     } else if (q_len == 0) {
         require(status == QUASH_OK);
     } else if (f->tokens == 0 || (params.causal && q_len > f->tokens) || !isfinite(params.scale) ||
-               params.scale < 0.0f || !all_finite(queries, size)) {
+               params.scale < 0.0f || params.mode > QUASH_ATTEND_FLOAT ||
+               !all_finite(queries, size)) {
         check_refusal(status);
     } else if (status != QUASH_OK) {
         check_refusal(status); /* a score beyond binary32 */

@@ -15,7 +15,9 @@ const size_t kc_kernel_count = COUNT_OF(kc_kernels);
 
 typedef void any_function(void);
 
-#define TABLE_SLOTS (sizeof(struct quash_kernels) / sizeof(any_function *))
+/* Up to the kernels of attention on digits, whose results differ between levels by design: they have
+ * a test of their own, tests/unit/test_digit_kernels.c. */
+#define TABLE_SLOTS (offsetof(struct quash_kernels, digits) / sizeof(any_function *))
 
 const char *kc_entry_name(const struct kc_kernel *kernel, size_t entry, char name[KC_NAME_BYTES]) {
     (void)snprintf(name, KC_NAME_BYTES, "%s%s%s", kernel->name, kernel->labels != NULL ? "_" : "",

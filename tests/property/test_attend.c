@@ -45,6 +45,7 @@ static struct attend_case draw_case(struct test_rng *rng, size_t number) {
     const size_t bits = number / COUNT_OF(dims) % BIT_PAIRS;
     const quash_attend_params defaults = QUASH_ATTEND_PARAMS_INIT;
     c.attend = defaults;
+    c.attend.mode = QUASH_ATTEND_FLOAT;
     do {
         c.heads = 1 + test_below(rng, 2);
         c.group = pick(rng, groups, COUNT_OF(groups));

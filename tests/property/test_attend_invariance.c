@@ -18,10 +18,13 @@ struct answer {
     float lse[QUERY_HEADS * QUERIES];
 };
 
-static struct answer attend(const quash_cache *cache, const float *queries, void *workspace,
-                            size_t bytes) {
-    const quash_attend_params params = QUASH_ATTEND_PARAMS_INIT;
+#define MODES 3
+
+static struct answer attend(const quash_cache *cache, int32_t mode, const float *queries,
+                            void *workspace, size_t bytes) {
+    quash_attend_params params = QUASH_ATTEND_PARAMS_INIT;
     const int64_t dim = cache->params.head_dim;
+    params.mode = mode;
     struct answer answer = { QUERY_HEADS * QUERIES * (size_t)dim * sizeof(float), NULL, { 0.0f } };
     answer.out = test_alloc(answer.size);
     const quash_array q = quash_array_view(queries, QUASH_F32, 3, QUERY_HEADS, QUERIES, dim);
@@ -80,11 +83,12 @@ TEST(splits_do_not_matter) {
         CHECK_EQ(test_append(whole, &kv, 0, TOKENS), QUASH_OK);
         struct test_content content = test_content_take(whole);
         struct test_kv decoded = test_decode(whole);
-        struct answer answer = attend(whole, queries, NULL, 0);
+        const int32_t mode = (int32_t)(i % MODES);
+        struct answer answer = attend(whole, mode, queries, NULL, 0);
         for (size_t l = 0; l < COUNT_OF(limits); l++) {
             quash_cache *const cache = append_in_parts(context, &params, &kv, &rng, limits[l]);
             struct test_kv other_decoded = test_decode(cache);
-            struct answer other = attend(cache, queries, NULL, 0);
+            struct answer other = attend(cache, mode, queries, NULL, 0);
             CHECK(test_content_is(cache, &content));
             CHECK(test_kv_same(&decoded, &other_decoded));
             CHECK(same_answer(&answer, &other));
@@ -117,16 +121,18 @@ static void run_backwards(void *user, quash_task task, void *state, int64_t coun
 static void check_context(quash_context *context, const quash_cache_params *params,
                           const struct test_kv *kv, const float *queries,
                           const struct test_content *content, const struct test_kv *decoded,
-                          const struct answer *answer) {
+                          const struct answer answers[MODES]) {
     quash_cache *const cache = test_cache(context, params);
     CHECK_EQ(test_append(cache, kv, 0, 100), QUASH_OK);
     CHECK_EQ(test_append(cache, kv, 100, TOKENS - 100), QUASH_OK);
     struct test_kv other_decoded = test_decode(cache);
-    struct answer other = attend(cache, queries, NULL, 0);
     CHECK(test_content_is(cache, content));
     CHECK(test_kv_same(decoded, &other_decoded));
-    CHECK(same_answer(answer, &other));
-    free(other.out);
+    for (int32_t mode = 0; mode < MODES; mode++) {
+        struct answer other = attend(cache, mode, queries, NULL, 0);
+        CHECK(same_answer(&answers[mode], &other));
+        free(other.out);
+    }
     test_kv_free(&other_decoded);
     quash_cache_free(cache);
     quash_context_free(context);
@@ -145,24 +151,67 @@ TEST(workers_do_not_matter) {
         CHECK_EQ(test_append(cache, &kv, 0, TOKENS), QUASH_OK);
         struct test_content content = test_content_take(cache);
         struct test_kv decoded = test_decode(cache);
-        struct answer answer = attend(cache, queries, NULL, 0);
-        check_context(test_context(&backwards), &params, &kv, queries, &content, &decoded, &answer);
+        struct answer answers[MODES];
+        for (int32_t mode = 0; mode < MODES; mode++) {
+            answers[mode] = attend(cache, mode, queries, NULL, 0);
+        }
+        check_context(test_context(&backwards), &params, &kv, queries, &content, &decoded, answers);
         for (size_t w = 0; w < COUNT_OF(worker_counts); w++) {
             int32_t workers = worker_counts[w];
             const quash_runner runner = test_threads(&workers);
             check_context(test_context(&runner), &params, &kv, queries, &content, &decoded,
-                          &answer);
+                          answers);
             check_context(test_pool_context(workers), &params, &kv, queries, &content, &decoded,
-                          &answer);
+                          answers);
         }
         free(content.bytes);
-        free(answer.out);
+        for (int32_t mode = 0; mode < MODES; mode++) {
+            free(answers[mode].out);
+        }
         free(queries);
         test_kv_free(&decoded);
         test_kv_free(&kv);
         quash_cache_free(cache);
     }
     quash_context_free(serial);
+}
+
+/* Contexts of one and of several ranges, some ending in an open tile: 3 x 10 rows make more than
+ * one item of 16 rows, and items that waves of tasks cut. */
+TEST(workers_do_not_matter_to_long_contexts) {
+    static const size_t token_counts[] = { 4096, 4097, 13000, 20480 };
+    static const int32_t worker_counts[] = { 1, 2, 3, 8 };
+    const quash_runner backwards = { NULL, 1, run_backwards };
+    const quash_cache_params params = test_cache_params(HEADS, 8, 4, 3);
+    struct test_kv kv = test_kv_make(60, HEADS, 20480, 8);
+    float *const queries = make_queries(8);
+    for (size_t i = 0; i < COUNT_OF(token_counts); i++) {
+        struct answer answers[MODES] = { { 0, NULL, { 0.0f } } };
+        for (size_t w = 0; w <= COUNT_OF(worker_counts); w++) {
+            int32_t workers = worker_counts[w % COUNT_OF(worker_counts)];
+            const quash_runner threads = test_threads(&workers);
+            quash_context *const context =
+                test_context(w < COUNT_OF(worker_counts) ? &threads : &backwards);
+            quash_cache *const cache = test_cache(context, &params);
+            CHECK_EQ(test_append(cache, &kv, 0, token_counts[i]), QUASH_OK);
+            for (int32_t mode = 0; mode < MODES; mode++) {
+                struct answer answer = attend(cache, mode, queries, NULL, 0);
+                if (w == 0) {
+                    answers[mode] = answer;
+                } else {
+                    CHECK(same_answer(&answers[mode], &answer));
+                    free(answer.out);
+                }
+            }
+            quash_cache_free(cache);
+            quash_context_free(context);
+        }
+        for (int32_t mode = 0; mode < MODES; mode++) {
+            free(answers[mode].out);
+        }
+    }
+    free(queries);
+    test_kv_free(&kv);
 }
 
 /* ---- Readers at once --------------------------------------------------------------------- */
@@ -182,8 +231,8 @@ struct reader {
 static void *read_cache(void *argument) {
     const struct reader *const reader = argument;
     for (int round = 0; round < 4; round++) {
-        struct answer answer =
-            attend(reader->cache, reader->queries, reader->workspace, reader->workspace_bytes);
+        struct answer answer = attend(reader->cache, QUASH_ATTEND_FAST, reader->queries,
+                                      reader->workspace, reader->workspace_bytes);
         CHECK(same_answer(&answer, reader->expected));
         free(answer.out);
         struct test_kv decoded = test_decode(reader->cache);
@@ -203,7 +252,7 @@ static void read_at_once(quash_context *context) {
     struct test_kv kv = test_kv_make(77, HEADS, TOKENS, 64);
     float *const queries = make_queries(64);
     CHECK_EQ(test_append(cache, &kv, 0, TOKENS), QUASH_OK);
-    struct answer expected = attend(cache, queries, NULL, 0);
+    struct answer expected = attend(cache, QUASH_ATTEND_FAST, queries, NULL, 0);
     struct test_kv decoded = test_decode(cache);
     const size_t bytes = quash_cache_attend_workspace(cache);
     for (size_t i = 0; i < READERS; i++) {
@@ -255,9 +304,12 @@ TEST(workspace_depends_on_head_dim_and_workers_only) {
         CHECK_EQ(test_append(b, &kv, 0, 200), QUASH_OK);
         CHECK_EQ(quash_cache_attend_workspace(b), empty);
         CHECK_EQ(quash_cache_attend_workspace(a), empty);
-        CHECK_EQ(quash_cache_attend_workspace(c), 3 * empty);
+        CHECK(quash_cache_attend_workspace(c) > empty);
+        CHECK(quash_cache_attend_workspace(c) < 3 * empty);
         CHECK(empty % 64 == 0);
-        CHECK(empty <= 16 * (2 * (dims[i] + 31) + 64) * sizeof(float)); /* no tile of floats */
+        /* 16 rows: a query as floats and as digits, an output here and in 6 slots, scores; and no
+         * tile of floats. */
+        CHECK(empty <= 16 * (9 * (dims[i] + 31) + 200) * sizeof(float));
         test_kv_free(&kv);
         quash_cache_free(a);
         quash_cache_free(b);
@@ -280,10 +332,10 @@ TEST(attention_allocates_nothing_when_given_a_workspace) {
     void *const workspace = aligned_alloc(64, bytes);
     memset(workspace, 0xFF, bytes); /* what it holds does not matter */
     const long before = atomic_load(&memory.calls);
-    struct answer with = attend(cache, queries, workspace, bytes);
+    struct answer with = attend(cache, QUASH_ATTEND_FAST, queries, workspace, bytes);
     CHECK_EQ(atomic_load(&memory.calls), before);
     const long alive = atomic_load(&memory.bytes);
-    struct answer without = attend(cache, queries, NULL, 0);
+    struct answer without = attend(cache, QUASH_ATTEND_FAST, queries, NULL, 0);
     CHECK_EQ(atomic_load(&memory.calls), before + 1); /* the workspace */
     CHECK_EQ(atomic_load(&memory.bytes), alive);
     CHECK(same_answer(&with, &without));
@@ -301,6 +353,7 @@ TEST(attention_allocates_nothing_when_given_a_workspace) {
 int main(void) {
     RUN(splits_do_not_matter);
     RUN(workers_do_not_matter);
+    RUN(workers_do_not_matter_to_long_contexts);
     RUN(threads_may_read_at_once);
     RUN(workspace_depends_on_head_dim_and_workers_only);
     RUN(attention_allocates_nothing_when_given_a_workspace);

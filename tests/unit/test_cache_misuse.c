@@ -225,9 +225,11 @@ static void set_queries(struct attend_call *c, int64_t queries) {
 }
 
 TEST(attend_params) {
-    BAD_ATTEND(c.params_given = NULL, "params: struct_size is 0, expected 12");
-    BAD_ATTEND(c.params.struct_size = 0, "params: struct_size is 0, expected 12");
-    BAD_ATTEND(c.params.struct_size = 16, "params: struct_size is 16, expected 12");
+    BAD_ATTEND(c.params_given = NULL, "params: struct_size is 0, expected 16");
+    BAD_ATTEND(c.params.struct_size = 0, "params: struct_size is 0, expected 16");
+    BAD_ATTEND(c.params.struct_size = 12, "params: struct_size is 12, expected 16");
+    BAD_ATTEND(c.params.mode = -1, "mode is -1, expected 0..2");
+    BAD_ATTEND(c.params.mode = 3, "mode is 3, expected 0..2");
     BAD_ATTEND(c.params.scale = -0.5f, "scale is -0.5, expected 0 (default) or more");
     BAD_ATTEND(c.params.scale = NAN, "scale is nan, expected 0 (default) or more");
     BAD_ATTEND(c.params.scale = INFINITY, "scale is inf, expected 0 (default) or more");
@@ -361,9 +363,10 @@ TEST(decode_ranges) {
 /* ---- Scores beyond binary32 -------------------------------------------------------------- */
 
 /* Last: out is unspecified afterwards. The first failing row is named; the cache stays. */
-TEST(scores_beyond_binary32) {
+static void check_overflow(int32_t mode) {
     struct attend_call c;
     valid_attend(&c);
+    c.params.mode = mode;
     for (size_t row = 7; row <= 9; row++) { /* head 2, positions 1 and 2, and head 3 */
         for (size_t i = 0; i < DIM; i++) {
             f.queries[row * DIM + i] = i % 2 ? FLT_MAX : -FLT_MAX;
@@ -372,12 +375,19 @@ TEST(scores_beyond_binary32) {
     CHECK_FAILS(attend(&c), QUASH_ERROR_ARGUMENT,
                 "queries: a score of head 2, position 1 exceeds binary32");
     valid_attend(&c);
+    c.params.mode = mode;
     memcpy(f.queries, f.kv.keys, DIM * sizeof(float)); /* scores far above 1 */
     c.params.scale = FLT_MAX;
     c.queries.shape[0] = c.out.shape[0] = c.lse.shape[0] = 2;
     CHECK_FAILS(attend(&c), QUASH_ERROR_ARGUMENT,
                 "queries: a score of head 0, position 0 exceeds binary32");
     CHECK(test_content_is(f.cache, &f.content));
+}
+
+TEST(scores_beyond_binary32) {
+    check_overflow(QUASH_ATTEND_FLOAT);
+    check_overflow(QUASH_ATTEND_EXACT);
+    check_overflow(QUASH_ATTEND_FAST);
 }
 
 int main(void) {

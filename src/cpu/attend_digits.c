@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attend_digits.c: attention on codes in integer arithmetic (doc/numerics.md, "Attention"): queries
+ * are made digits once, then each tile goes through three kernels, in blocks of 4 rows. Tiles are
+ * fetched ahead of their use in the order of their addresses, and heads that are neighbours in a
+ * page are walked together: long contexts depend on both more than on arithmetic. */
+#include <float.h>
+#include <math.h>
+
+#include "cpu/attend_rows.h"
+
+#define LOG2_E 1.4426950408889634
+#define LN_2 0.6931471805599453
+#define UNIT_MIN 1e-30f /* any such score is 0 in effect */
+#define AHEAD_BYTES ((size_t)24576)
+
+struct walk {
+    const struct quash_tiles *tiles;
+    enum quash_digit_mode mode;
+    struct attend_rows *rows;
+    const struct attend_scratch *scratch;
+    struct quash_query_digits blocks[ATTEND_BLOCKS];
+};
+
+static void make_digits(struct walk *walk) {
+    const struct quash_tiles *const tiles = walk->tiles;
+    const size_t key_dims = tiles->layout->key_dims;
+    const struct attend_rows *const rows = walk->rows;
+    const struct attend_scratch *const scratch = walk->scratch;
+    const struct quash_digit_rule *const rule = &tiles->keys->kernels->digits[walk->mode].rule;
+    const size_t bytes = quash_query_digit_bytes(rule, key_dims);
+    const size_t unit_biases = key_dims / QUASH_UNIT_ELEMENTS * QUASH_DIGIT_ROWS * 2;
+    memset(scratch->digits, 0, ATTEND_BLOCKS * bytes);
+    memset(scratch->bias, 0, QUASH_TILE_ROWS_MAX * sizeof *scratch->bias);
+    memset(scratch->unit_bias, 0, ATTEND_BLOCKS * unit_biases * sizeof *scratch->unit_bias);
+    for (size_t b = 0; b < ATTEND_BLOCKS; b++) {
+        walk->blocks[b] = (struct quash_query_digits){ scratch->digits + b * bytes,
+                                                       scratch->bias + b * QUASH_DIGIT_ROWS,
+                                                       scratch->unit_bias + b * unit_biases };
+    }
+    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+        if (r % attend_places(rows) >= rows->count[r / attend_places(rows)]) {
+            continue;
+        }
+        const size_t b = r / QUASH_DIGIT_ROWS;
+        const float size = quash_query_digits(
+            rule, rows->q + r * key_dims, key_dims, r % QUASH_DIGIT_ROWS,
+            scratch->digits + b * bytes, scratch->bias + b * QUASH_DIGIT_ROWS,
+            walk->mode == QUASH_DIGITS_FAST ? scratch->unit_bias + b * unit_biases : NULL);
+        const double unit =
+            (double)size * (double)rows->scale * (double)tiles->keys->codebook->step * LOG2_E;
+        struct quash_softmax_row *const softmax = &scratch->softmax[r];
+        memset(softmax, 0, sizeof *softmax);
+        softmax->unit = unit > (double)UNIT_MIN ? (float)unit : UNIT_MIN;
+        softmax->reference = -FLT_MAX;
+    }
+}
+
+/* Softmax of the rows of a block of which not all see the whole tile. */
+static void softmax_edge(const struct walk *walk, const uint8_t *value_scales, int64_t page,
+                         size_t first_row, size_t rows) {
+    const struct attend_scratch *const scratch = walk->scratch;
+    const size_t value_dims = walk->tiles->layout->value_dims;
+    for (size_t r = 0; r < rows; r++) {
+        struct quash_softmax_row *const softmax = &scratch->softmax[first_row + r];
+        const int64_t seen = walk->rows->visible[first_row + r] - page * QUASH_TILE_TOKENS;
+        if (seen <= 0) {
+            scratch->weights->weight[r] = 0.0f;
+            continue; /* the digits may be any */
+        }
+        for (int64_t t = seen; t < QUASH_TILE_TOKENS; t++) {
+            scratch->scores[r][t] = -fminf(QUASH_MASKED / softmax->unit, FLT_MAX);
+        }
+        walk->tiles->keys->kernels->digits[walk->mode].softmax(
+            (const float(*)[64])scratch->scores, value_scales, r, 1, scratch->softmax + first_row,
+            scratch->weights, walk->rows->out + first_row * value_dims, value_dims, value_dims);
+    }
+}
+
+/* A tile of a head of the walk. */
+static void attend_tile(const struct walk *walk, size_t head, const uint8_t *tile,
+                        const uint8_t *ahead, int64_t page) {
+    const struct quash_tiles *const tiles = walk->tiles;
+    const struct quash_tile_layout *const layout = tiles->layout;
+    const struct quash_kernels *const kernels = tiles->keys->kernels;
+    const struct attend_scratch *const scratch = walk->scratch;
+    const size_t begin = head * attend_places(walk->rows);
+    const size_t end = begin + walk->rows->count[head];
+    for (size_t first = begin; first < end; first += QUASH_DIGIT_ROWS) {
+        const size_t left = end - first;
+        const size_t rows = left < QUASH_DIGIT_ROWS ? left : (size_t)QUASH_DIGIT_ROWS;
+        float *const out = walk->rows->out + first * layout->value_dims;
+        int64_t seen = INT64_MAX;
+        int64_t most_seen = 0;
+        for (size_t r = first; r < first + rows; r++) {
+            const int64_t visible = walk->rows->visible[r] - page * QUASH_TILE_TOKENS;
+            seen = visible < seen ? visible : seen;
+            most_seen = visible > most_seen ? visible : most_seen;
+        }
+        if (most_seen == 0) {
+            continue;
+        }
+        kernels->digits[walk->mode].scores[layout->key_bits - 2](
+            tiles->keys->codebook->values, tile, layout->key_dims,
+            &walk->blocks[first / QUASH_DIGIT_ROWS], rows, tile + layout->key_scales, ahead,
+            scratch->scores);
+        if (seen >= QUASH_TILE_TOKENS) {
+            kernels->digits[walk->mode].softmax((const float(*)[64])scratch->scores,
+                                                tile + layout->value_scales, 0, rows,
+                                                scratch->softmax + first, scratch->weights, out,
+                                                layout->value_dims, layout->value_dims);
+        } else {
+            softmax_edge(walk, tile + layout->value_scales, page, first, rows);
+        }
+        for (size_t r = rows; r < QUASH_DIGIT_ROWS; r++) {
+            scratch->weights->weight[r] = 0.0f;
+        }
+        kernels->digits[walk->mode].values[layout->value_bits - 2](
+            tiles->values->codebook->values, tile + layout->values, layout->value_dims,
+            scratch->weights, rows, ahead + layout->values, out, layout->value_dims);
+        ahead = tile; /* fetched once */
+    }
+}
+
+/* The first tiles of a range; the kernels fetch the others. */
+static void fetch(const uint8_t *tile, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 64) {
+        __builtin_prefetch(tile + i, 0, 2);
+    }
+}
+
+/* Place `index` of the walk: the tiles of a page's heads, page after page. */
+static const uint8_t *tile_at(const struct walk *walk, int64_t first, int64_t last, int64_t index) {
+    const int64_t heads = (int64_t)walk->rows->heads;
+    const int64_t page = first + index / heads;
+    return quash_tiles_at(walk->tiles, page < last ? page : last - 1,
+                          walk->rows->kv_head + index % heads);
+}
+
+void quash_attend_digits(const struct quash_tiles *tiles, enum quash_digit_mode mode, int64_t first,
+                         int64_t last, struct attend_rows *rows,
+                         const struct attend_scratch *scratch) {
+    struct walk walk = { .tiles = tiles, .mode = mode, .rows = rows, .scratch = scratch };
+    const int64_t distance = 1 + (int64_t)(AHEAD_BYTES / tiles->layout->bytes);
+    const int64_t count = (last - first) * (int64_t)rows->heads;
+    for (int64_t i = 0; i < distance && i < count; i++) {
+        fetch(tile_at(&walk, first, last, i), tiles->layout->bytes);
+    }
+    make_digits(&walk);
+    memset(scratch->weights, 0, sizeof *scratch->weights);
+    for (int64_t i = 0; i < count; i++) {
+        attend_tile(&walk, (size_t)i % rows->heads, tile_at(&walk, first, last, i),
+                    tile_at(&walk, first, last, i + distance), first + i / (int64_t)rows->heads);
+    }
+    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+        const struct quash_softmax_row *const softmax = &scratch->softmax[r];
+        rows->sum[r] = 0.0;
+        for (size_t i = 0; i < 16; i++) {
+            rows->sum[r] += (double)softmax->lanes[i];
+        }
+        rows->largest[r] = (double)softmax->reference * LN_2;
+    }
+}

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* attend_rows.h: what the parts of attention share. attend.c cuts a call into tasks (up to 16 rows
+ * over one range of tokens) and merges; attend_float.c and attend_digits.c walk the
+ * tiles of a range in the arithmetic their names say. */
+#ifndef QUASH_CPU_ATTEND_ROWS_H
+#define QUASH_CPU_ATTEND_ROWS_H
+
+#include "base/arena.h"
+#include "cpu/tiles.h"
+#include "kernel/digits.h"
+
+#define ATTEND_BLOCKS (QUASH_TILE_ROWS_MAX / QUASH_DIGIT_ROWS)
+
+/* Places for rows of queries, and what the rows have seen so far. The places are dealt out evenly to
+ * `heads` KV heads in a row (1, 2 or 4); those of a head that are used come first. */
+struct attend_rows {
+    int64_t kv_head; /* the first */
+    size_t heads;
+    size_t count[ATTEND_BLOCKS];          /* rows of each head */
+    float scale;                          /* of scores */
+    int64_t visible[QUASH_TILE_ROWS_MAX]; /* tokens each row sees, from token 0 on */
+    double largest[QUASH_TILE_ROWS_MAX];  /* what sum and out are relative to, as a score */
+    double sum[QUASH_TILE_ROWS_MAX];      /* of exp(score - largest) */
+    float *q;                             /* [rows][key_dims], rotated, zero-padded */
+    float *out;                           /* [rows][value_dims], rotated, in value steps */
+};
+
+static inline size_t attend_places(const struct attend_rows *rows) {
+    return QUASH_TILE_ROWS_MAX / rows->heads;
+}
+
+/* Scratch of the walks. */
+struct attend_scratch {
+    float (*scores)[QUASH_TILE_TOKENS]; /* [rows]; float: then weights, in place */
+    uint8_t *digits;                    /* [blocks] as quash_query_digits has them */
+    int32_t *bias;                      /* [rows] */
+    int16_t *unit_bias;                 /* [blocks][key_dims/32][QUASH_DIGIT_ROWS][2] */
+    struct quash_softmax_row *softmax;  /* [rows] */
+    struct quash_weight_digits *weights;
+};
+
+/* Walks pages first .. last - 1 (at least one; each holds a token that some row sees) with all given
+ * but largest, sum and out, which is zero. Sets those. Float takes rows of one head. */
+void quash_attend_float(const struct quash_tiles *tiles, int64_t first, int64_t last,
+                        struct attend_rows *rows, const struct attend_scratch *scratch);
+void quash_attend_digits(const struct quash_tiles *tiles, enum quash_digit_mode mode, int64_t first,
+                         int64_t last, struct attend_rows *rows,
+                         const struct attend_scratch *scratch);
+
+#endif
