@@ -75,7 +75,23 @@ static void overlay_avx2(struct quash_kernels *k) {
 #endif
 
 #ifdef QUASH_BUILT_AVX512
+static void overlay_digits_avx512(struct quash_kernels *k) {
+    k->digits[QUASH_DIGITS_FAST] = (struct quash_digit_kernels){
+        { .top = 127.0f, .planes = 1 },
+        { quash_fast_scores_2_avx512, quash_fast_scores_3_avx512, quash_fast_scores_4_avx512 },
+        quash_fast_softmax_avx512,
+        { quash_fast_values_2_avx512, quash_fast_values_3_avx512, quash_fast_values_4_avx512 },
+    };
+    k->digits[QUASH_DIGITS_EXACT] = (struct quash_digit_kernels){
+        { .top = 32000.0f, .planes = 2 },
+        { quash_exact_scores_2_avx512, quash_exact_scores_3_avx512, quash_exact_scores_4_avx512 },
+        quash_exact_softmax_avx512,
+        { quash_exact_values_2_avx512, quash_exact_values_3_avx512, quash_exact_values_4_avx512 },
+    };
+}
+
 static void overlay_avx512(struct quash_kernels *k) {
+    overlay_digits_avx512(k);
     k->rotate = quash_rotate_avx512;
     k->unrotate = quash_unrotate_avx512;
     k->quantize = quash_quantize_avx512;
