@@ -37,7 +37,23 @@ static const struct quash_kernels table_c = {
 };
 
 #ifdef QUASH_BUILT_AVX2
+static void overlay_digits_avx2(struct quash_kernels *k) {
+    k->digits[QUASH_DIGITS_FAST] = (struct quash_digit_kernels){
+        { .top = 127.0f, .group_top = 511.0f, .planes = 1 },
+        { quash_fast_scores_2_avx2, quash_fast_scores_3_avx2, quash_fast_scores_4_avx2 },
+        quash_fast_softmax_avx2,
+        { quash_fast_values_2_avx2, quash_fast_values_3_avx2, quash_fast_values_4_avx2 },
+    };
+    k->digits[QUASH_DIGITS_EXACT] = (struct quash_digit_kernels){
+        { .top = 32000.0f, .planes = 0 },
+        { quash_exact_scores_2_avx2, quash_exact_scores_3_avx2, quash_exact_scores_4_avx2 },
+        quash_exact_softmax_avx2,
+        { quash_exact_values_2_avx2, quash_exact_values_3_avx2, quash_exact_values_4_avx2 },
+    };
+}
+
 static void overlay_avx2(struct quash_kernels *k) {
+    overlay_digits_avx2(k);
     k->max_abs = quash_max_abs_avx2;
     k->sum_squares = quash_sum_squares_avx2;
     k->multiply = quash_multiply_avx2;
