@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attend.c: attention on the codes of a cache. An item is up to 16 query rows (query heads of the
- * group times query positions) of one KV head, or of a few heads; long contexts are cut into ranges of tokens, so that
- * few heads still make work for all threads. A task is one item over one range. Nothing of the
- * history is decoded: scores and output are sums over codes, in the rotated domain. */
+ * group times query positions) of one KV head, or of a few heads; long contexts are cut into ranges
+ * of tokens, so that few heads still make work for all threads. A task is one item over one range.
+ * Nothing of the history is decoded: scores and output are sums over codes, in the rotated domain.
+ */
 #include <math.h>
 #include <stdbool.h>
 
