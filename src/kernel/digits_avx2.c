@@ -204,7 +204,7 @@ INLINE void scores_of_half(const struct product *p, const struct tables *tables,
             }
         }
         digits += p->register_bytes * (QUASH_UNIT_ELEMENTS / 4);
-        unit_bias += 2 * ROWS;
+        unit_bias += p->exact ? 0 : 2 * ROWS;
     }
     if (p->exact) {
 #pragma GCC unroll 4

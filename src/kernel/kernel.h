@@ -137,7 +137,7 @@ struct quash_digit_rule {
 /* Rows of queries as digits; those beyond the last row are 0. */
 struct quash_query_digits {
     const void *digits;       /* [key_dims/4][QUASH_DIGIT_ROWS][4], once for each plane */
-    const int32_t *bias;      /* [rows]: -64 * sum of the row's digits */
+    const int32_t *bias;      /* [QUASH_DIGIT_ROWS]: -64 * sum of the row's digits */
     const int16_t *unit_bias; /* [key_dims/32][QUASH_DIGIT_ROWS][2]: -64 * sum of a group's digits,
                                  modulo 2^16; FAST only */
 };

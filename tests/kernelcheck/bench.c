@@ -38,13 +38,15 @@ static double bytes_touched(const struct kc_call *call) {
 }
 
 static void start_call(const struct kc_options *options, const struct kc_kernel *kernel,
-                       size_t entry, size_t n, struct kc_call *call) {
+                       size_t entry, size_t n, const struct quash_kernels *table,
+                       struct kc_call *call) {
     *call =
         (struct kc_call){ .kernel = kernel,
                           .entry = entry,
                           .n = n,
                           .data = (kernel->data & KC_SET(KC_GAUSSIAN)) != 0 ? KC_GAUSSIAN : KC_BITS,
                           .bench = true,
+                          .table = table,
                           .rng = test_rng_start(options->seed) };
     kernel->plan(call);
     for (size_t i = 0; i < call->array_count; i++) {
@@ -132,8 +134,9 @@ void kc_bench(const struct kc_options *options) {
             }
             for (size_t s = 0; s < COUNT_OF(kernel->bench_sizes); s++) {
                 struct kc_call call;
-                start_call(options, kernel, entry, kernel->bench_sizes[s], &call);
                 choose_timings(options, kernel, entry, timings);
+                start_call(options, kernel, entry, kernel->bench_sizes[s], &timings[0].table,
+                           &call);
                 time_all(timings, &call);
                 print_timings(options, timings, &call, name, &first);
             }

@@ -24,6 +24,7 @@ static void start_call(const struct kc_subject *subject, struct kc_call *call, u
                               .n = n,
                               .data = data,
                               .repeat = repeat,
+                              .table = subject->candidate,
                               .number = number,
                               .rng = { quash_rng_key(subject->seed ^ stream, number), 0 } };
     subject->kernel->plan(call);
@@ -89,6 +90,9 @@ static void check_call(struct kc_subject *subject, struct kc_call *call, struct 
     subject->calls++;
     subject->level = quash_cpu_level_name(QUASH_CPU_C); /* whose failures these are */
     const bool returned = call_once(subject, subject->reference, call);
+    if (returned && subject->kernel->verify != NULL) {
+        subject->kernel->verify(subject->reference, subject, call);
+    }
     subject->level = level;
     if (!returned) {
         return;
@@ -99,7 +103,9 @@ static void check_call(struct kc_subject *subject, struct kc_call *call, struct 
         if (!call_once(subject, subject->candidate, call)) {
             return;
         }
-        if (subject->kernel->oracle == NULL) {
+        if (subject->kernel->verify != NULL) {
+            subject->kernel->verify(subject->candidate, subject, call);
+        } else if (subject->kernel->oracle == NULL) {
             kc_compare(subject, call, &expected);
         }
     }
@@ -116,7 +122,7 @@ static bool given_up(const struct kc_subject *subject) {
 
 /* Approximate kernels need many elements for a fair mean, and have rows to run through. */
 static size_t repeats_of(const struct kc_kernel *kernel) {
-    return kernel->oracle != NULL ? QUASH_TILE_ROWS_MAX + 1 : 2;
+    return kernel->oracle != NULL || kernel->verify != NULL ? QUASH_TILE_ROWS_MAX + 1 : 2;
 }
 
 /* Every size with every kind of data: with all arrays at the end of their page, and anywhere. */

@@ -34,7 +34,7 @@ enum kc_data {
 #define KC_SET(data) (1u << (data))
 #define KC_ALL_DATA ((1u << KC_DATA_KINDS) - 1u)
 
-#define KC_ARRAYS_MAX 5
+#define KC_ARRAYS_MAX 8
 #define KC_ARRAY_BYTES_MAX ((size_t)1 << 18)
 #define KC_OFFSETS 64 /* bytes: every misalignment towards a cache line */
 
@@ -67,11 +67,13 @@ struct kc_call {
     enum kc_data data;
     size_t repeat; /* 0, 1, ... of calls with the same n and data */
     bool bench;    /* ordinary data of an ordinary shape that calls in a row do not wear out */
+    const struct quash_kernels *table; /* of the level that is checked: data keep to its rules */
     uint64_t number;
     struct test_rng rng;
     /* Set by plan, as far as the kernel has them */
     int32_t bits;
     int32_t half;
+    size_t first;
     size_t rows;
     size_t queries;
     size_t stride;
@@ -110,6 +112,8 @@ struct kc_sizes {
     size_t more_count;
 };
 
+struct kc_subject;
+
 struct kc_kernel {
     const char *name;
     size_t offset; /* of the first function in struct quash_kernels */
@@ -125,6 +129,10 @@ struct kc_kernel {
     /* Approximate zone only: for each element of the last array the result in double, and the sum
      * of the magnitudes of its terms; 0 where the exact value is a must. */
     void (*oracle)(const struct kc_call *call, double *exact, double *magnitude);
+    /* Only where levels differ by design: fails the subject unless what the last call left behind is
+     * what the rule of its table defines. */
+    void (*verify)(const struct quash_kernels *kernels, struct kc_subject *subject,
+                   const struct kc_call *call);
     const char *bench_note; /* the shape that bench times, where n does not say it all */
     size_t bench_sizes[3];
 };

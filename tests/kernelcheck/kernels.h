@@ -11,6 +11,9 @@ extern const struct kc_kernel kc_quantize, kc_dequantize, kc_pack, kc_unpack,
     kc_pack_unit;                                                          /* kernels_codes.c */
 extern const struct kc_kernel kc_load, kc_store, kc_find_nonfinite;        /* kernels_convert.c */
 extern const struct kc_kernel kc_scan, kc_tile_scores, kc_tile_accumulate; /* kernels_products.c */
+extern const struct kc_kernel kc_fast_scores, kc_fast_values, kc_exact_scores,
+    kc_exact_values;                                             /* kernels_digits.c */
+extern const struct kc_kernel kc_fast_softmax, kc_exact_softmax; /* kernels_softmax.c */
 
 /* 0 to 130, then larger ones, odd and even, up to the largest dim. */
 extern const struct kc_sizes kc_any_size;
@@ -18,6 +21,13 @@ extern const struct kc_sizes kc_any_size;
 #define KC_CODE_DATA                                                                               \
     (KC_SET(KC_BITS) | KC_SET(KC_ZEROS) | KC_SET(KC_HUGE) | KC_SET(KC_ALTERNATING) |               \
      KC_SET(KC_ONE_HOT) | KC_SET(KC_SPECIAL))
+
+/* A digit of a row's weights, in the layout of a table. */
+int32_t kc_weight_digit(const struct quash_kernels *kernels, enum quash_digit_mode mode,
+                        const struct quash_weight_digits *weights, size_t row, size_t token);
+
+/* 64 finite scales in binary16: ordinary ones, or as the data of the call has them. */
+void kc_add_scales(struct kc_call *call, const char *name);
 
 /* Names of the functions by bits. */
 extern const char *const kc_bits_1_to_4[4];

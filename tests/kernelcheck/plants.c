@@ -259,11 +259,6 @@ static void writes_between_rows(const int8_t *integers, const uint8_t *values, s
 
 /* ---- The list ---------------------------------------------------------------------------- */
 
-#define PLANT(member, function)                                                                    \
-    static void plant_##function(struct quash_kernels *kernels) {                                  \
-        kernels->member = function;                                                                \
-    }
-
 PLANT(multiply, off_by_one_ulp)
 PLANT(unpack[3], wrong_tail)
 PLANT(pack[1], writes_unused_bits)
@@ -294,9 +289,6 @@ PLANT(tile_scores[2], adds_all_dims_in_order)
 PLANT(tile_scores[0], flushes_scores)
 PLANT(tile_accumulate[2], forgets_to_add)
 PLANT(tile_accumulate[0], writes_between_rows)
-
-#define LINE(kernel, entry, function, expected)                                                    \
-    { #function, kernel, entry, plant_##function, expected }
 
 const struct kc_plant kc_plants[] = {
     LINE("multiply", 0, off_by_one_ulp, KC_DIFFERS),

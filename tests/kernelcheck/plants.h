@@ -13,7 +13,17 @@ struct kc_plant {
     enum kc_failure expected; /* a failure of this kind must be among those reported */
 };
 
-extern const struct kc_plant kc_plants[];
+extern const struct kc_plant kc_plants[]; /* plants.c */
 extern const size_t kc_plant_count;
+extern const struct kc_plant kc_digit_plants[]; /* plants_digits.c */
+extern const size_t kc_digit_plant_count;
+
+/* Defines plant_<function>, and the line of a list that refers to it. */
+#define PLANT(member, function)                                                                    \
+    static void plant_##function(struct quash_kernels *kernels) {                                  \
+        kernels->member = function;                                                                \
+    }
+#define LINE(kernel, entry, function, expected)                                                    \
+    { #function, kernel, entry, plant_##function, expected }
 
 #endif

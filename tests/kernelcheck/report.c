@@ -29,7 +29,8 @@ void kc_fail(struct kc_subject *subject, const struct kc_call *call, enum kc_fai
         fprintf(subject->out, ", stride %zu", call->stride);
     }
     if (call->rows > 0) {
-        fprintf(subject->out, ", rows %zu, queries %zu", call->rows, call->queries);
+        fprintf(subject->out, ", rows %zu from %zu, queries %zu", call->rows, call->first,
+                call->queries);
     }
     fprintf(subject->out, ", offsets");
     for (size_t i = 0; i < call->array_count; i++) {

@@ -84,7 +84,7 @@ TEST(right_functions_pass) {
 }
 
 TEST(a_kernel_without_descriptor_is_noticed) {
-    const long slots = (long)(offsetof(struct quash_kernels, digits) / sizeof(void (*)(void)));
+    const long slots = (long)(sizeof(struct quash_kernels) / sizeof(void (*)(void)));
     CHECK_EQ(kc_find_uncovered(kc_kernels, kc_kernel_count), -1);
     for (size_t count = 0; count < kc_kernel_count; count++) {
         const long uncovered = kc_find_uncovered(kc_kernels, count);
@@ -99,6 +99,9 @@ int kc_self_test(uint64_t seed) {
     RUN(a_kernel_without_descriptor_is_noticed);
     for (size_t i = 0; i < kc_plant_count; i++) {
         check_plant(&kc_plants[i], seed);
+    }
+    for (size_t i = 0; i < kc_digit_plant_count; i++) {
+        check_plant(&kc_digit_plants[i], seed);
     }
     return test_report();
 }
