@@ -42,10 +42,10 @@ static void make_digits(struct walk *walk) {
             continue;
         }
         const size_t b = r / QUASH_DIGIT_ROWS;
-        const float size = quash_query_digits(
+        const float size = tiles->keys->kernels->query_digits(
             rule, rows->q + r * key_dims, key_dims, r % QUASH_DIGIT_ROWS,
             scratch->digits + b * bytes, scratch->bias + b * QUASH_DIGIT_ROWS,
-            walk->mode == QUASH_DIGITS_FAST ? scratch->unit_bias + b * unit_biases : NULL);
+            rule->group_top > 0.0f ? scratch->unit_bias + b * unit_biases : NULL);
         const double unit =
             (double)size * (double)rows->scale * (double)tiles->keys->codebook->step * LOG2_E;
         struct quash_softmax_row *const softmax = &scratch->softmax[r];

@@ -32,7 +32,7 @@ static inline size_t attend_places(const struct attend_rows *rows) {
 /* Scratch of the walks. */
 struct attend_scratch {
     float (*scores)[QUASH_TILE_TOKENS]; /* [rows]; float: then weights, in place */
-    uint8_t *digits;                    /* [blocks] as quash_query_digits has them */
+    uint8_t *digits;                    /* [blocks] as query_digits makes them */
     int32_t *bias;                      /* [rows] */
     int16_t *unit_bias;                 /* [blocks][key_dims/32][QUASH_DIGIT_ROWS][2] */
     struct quash_softmax_row *softmax;  /* [rows] */

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* digits.h: what the kernels of attention on digits share: making the digits of a query, and the
- * numbers of the rules (doc/numerics.md, "Attention"). */
+/* digits.h: what the kernels of attention on digits share: the numbers of
+ * the rules (doc/numerics.md, "Attention"). */
 #ifndef QUASH_KERNEL_DIGITS_H
 #define QUASH_KERNEL_DIGITS_H
+
+#include <float.h>
 
 #include "kernel/kernel.h"
 
@@ -39,10 +41,22 @@ static inline size_t quash_query_digit_bytes(const struct quash_digit_rule *rule
     return key_dims * QUASH_DIGIT_ROWS * (rule->planes == 1 ? 1 : 2);
 }
 
-/* Writes row r of a block, zero so far: digits, bias and unit biases (NULL in exact mode) of the
- * key_dims numbers q. Returns the size of a digit: q is about digit times this; > 0, and infinite if
- * q is not finite. Exact zone. */
-float quash_query_digits(const struct quash_digit_rule *rule, const float *q, size_t key_dims,
-                         size_t row, void *digits, int32_t *bias, int16_t *unit_bias);
+#define QUASH_ROUNDER 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, in the low bits */
+#define QUASH_ROUNDER_BITS 0x4B400000u
+
+/* Digits are numbers times this, which fits the largest |q| and, where the rule limits them, the
+ * largest mean of |q| over a group. 0 if q is not finite: rotated beyond binary32. */
+static inline float quash_query_factor(const struct quash_digit_rule *rule, float largest,
+                                       float largest_mean) {
+    const float factor_max = 1e36f; /* keeps 1/q finite; scores of such small queries vanish */
+    const float alone = rule->top / largest; /* infinite for a zero query */
+    if (!(largest <= FLT_MAX)) {
+        return 0.0f;
+    }
+    const float together =
+        rule->group_top > 0.0f ? rule->group_top * 0.0625f / largest_mean : factor_max;
+    const float factor = alone < together ? alone : together;
+    return factor < factor_max ? factor : factor_max;
+}
 
 #endif

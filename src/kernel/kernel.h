@@ -4,8 +4,9 @@
  * a level starts as the C table and is overlaid entry by entry (kernel.c).
  *
  * Exact zone (all entries but the two of float tiles, and softmax and values of digits): every
- * variant must give the bits of the C reference. The rules are in doc/format.md: reductions run over 16 virtual lanes (element i goes
- * to lane i mod 16) and end in a halving tree; no fused multiply-add; correctly rounded operations.
+ * variant must give the bits of the C reference. The rules are in doc/format.md: reductions run over
+ * 16 virtual lanes (element i goes to lane i mod 16) and end in a halving tree; no fused
+ * multiply-add; correctly rounded operations.
  *
  * Unless stated otherwise pointers need no more alignment than their type, arrays do not overlap,
  * and sizes may be 0. */
@@ -115,10 +116,9 @@ typedef void quash_tile_accumulate_fn(const int8_t *integers, const uint8_t *val
 
 /* ---- Attention on digits: queries and weights as small integers ------------------------------
  *
- * Queries become digits once (quash_query_digits, kernel/digits.h), then three kernels handle each
- * tile for up to QUASH_DIGIT_ROWS rows of queries at once: scores, softmax, values. All work in one
- * of two modes; the rule that turns numbers into digits
- * belongs to mode and CPU level (doc/numerics.md, "Attention"). Products of digits and codes are
+ * Queries become digits once, then three kernels handle each tile for up to QUASH_DIGIT_ROWS rows of
+ * queries at once: scores, softmax, values. All work in one of two modes; the rule that turns
+ * numbers into digits belongs to mode and CPU level (doc/numerics.md, "Attention"). Products of digits and codes are
  * exact sums of 32 bits. */
 #define QUASH_DIGIT_ROWS 4
 
@@ -139,8 +139,15 @@ struct quash_query_digits {
     const void *digits;       /* [key_dims/4][QUASH_DIGIT_ROWS][4], once for each plane */
     const int32_t *bias;      /* [QUASH_DIGIT_ROWS]: -64 * sum of the row's digits */
     const int16_t *unit_bias; /* [key_dims/32][QUASH_DIGIT_ROWS][2]: -64 * sum of a group's digits,
-                                 modulo 2^16; FAST only */
+                                 modulo 2^16; only where groups have a limit */
 };
+
+/* Writes row `row` of a block, zero so far: digits, bias and unit biases (NULL: none) of the key_dims
+ * numbers q, a multiple of 32. Returns the size of a digit: q is about digit times this; > 0, and
+ * infinite, without digits, if q is not finite. */
+typedef float quash_query_digits_fn(const struct quash_digit_rule *rule, const float *q,
+                                    size_t key_dims, size_t row, void *digits, int32_t *bias,
+                                    int16_t *unit_bias);
 
 /* scores[r][t] = (float)(sum of digit * integers[code]) * key_scales[t], correctly rounded, for the
  * 64 tokens of a tile and rows 1..QUASH_DIGIT_ROWS; scores has QUASH_DIGIT_ROWS rows, of which those
@@ -207,6 +214,7 @@ struct quash_kernels {
     quash_scan_fn *scan[4];                     /* [bits - 1] */
     quash_tile_scores_fn *tile_scores[3];       /* [bits - 2] */
     quash_tile_accumulate_fn *tile_accumulate[3];
+    quash_query_digits_fn *query_digits;
     struct quash_digit_kernels digits[2]; /* [quash_digit_mode]; last: a level has all or none */
 };
 
@@ -250,6 +258,7 @@ QUASH_VARIANTS_OF_FLOATS(quash_find_nonfinite_fn, find_nonfinite);
 QUASH_VARIANTS_OF_1_TO_4(quash_scan_fn, scan);
 QUASH_VARIANTS_OF_2_TO_4(quash_tile_scores_fn, tile_scores);
 QUASH_VARIANTS_OF_2_TO_4(quash_tile_accumulate_fn, tile_accumulate);
+QUASH_VARIANTS(quash_query_digits_fn, query_digits);
 QUASH_VARIANTS_OF_2_TO_4(quash_digit_scores_fn, fast_scores);
 QUASH_VARIANTS_OF_2_TO_4(quash_digit_scores_fn, exact_scores);
 QUASH_VARIANTS(quash_digit_softmax_fn, fast_softmax);

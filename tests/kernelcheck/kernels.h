@@ -13,6 +13,7 @@ extern const struct kc_kernel kc_load, kc_store, kc_find_nonfinite;        /* ke
 extern const struct kc_kernel kc_scan, kc_tile_scores, kc_tile_accumulate; /* kernels_products.c */
 extern const struct kc_kernel kc_fast_scores, kc_fast_values, kc_exact_scores,
     kc_exact_values;                                             /* kernels_digits.c */
+extern const struct kc_kernel kc_query_digits;                   /* kernels_query.c */
 extern const struct kc_kernel kc_fast_softmax, kc_exact_softmax; /* kernels_softmax.c */
 
 /* 0 to 130, then larger ones, odd and even, up to the largest dim. */

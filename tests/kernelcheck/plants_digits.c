@@ -92,8 +92,20 @@ static void writes_beyond_dims(const int8_t *integers, const uint8_t *values, si
     }
 }
 
+/* Rounds halves up, where the reference rounds them to even. */
+static float rounds_halves_up(const struct quash_digit_rule *rule, const float *q, size_t key_dims,
+                              size_t row, void *digits, int32_t *bias, int16_t *unit_bias) {
+    const float size = quash_query_digits_c(rule, q, key_dims, row, digits, bias, unit_bias);
+    for (size_t i = 0; rule->planes == 1 && i < key_dims && isfinite(size); i++) {
+        ((int8_t *)digits)[(i / 4 * QUASH_DIGIT_ROWS + row) * 4 + i % 4] =
+            (int8_t)floorf(q[i] / size + 0.5f);
+    }
+    return size;
+}
+
 /* ---- The list ---------------------------------------------------------------------------- */
 
+PLANT(query_digits, rounds_halves_up)
 PLANT(digits[QUASH_DIGITS_FAST].scores[2], clips_scores)
 PLANT(digits[QUASH_DIGITS_EXACT].scores[0], rounds_scores)
 PLANT(digits[QUASH_DIGITS_FAST].scores[1], reads_ahead)
@@ -105,6 +117,7 @@ PLANT(digits[QUASH_DIGITS_FAST].values[0], drops_a_digit)
 PLANT(digits[QUASH_DIGITS_EXACT].values[2], writes_beyond_dims)
 
 const struct kc_plant kc_digit_plants[] = {
+    LINE("query_digits", 1, rounds_halves_up, KC_DIFFERS),
     LINE("fast_scores", 2, clips_scores, KC_DIFFERS),
     LINE("exact_scores", 0, rounds_scores, KC_DIFFERS),
     LINE("fast_scores", 1, reads_ahead, KC_CRASHES),

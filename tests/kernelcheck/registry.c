@@ -11,7 +11,7 @@ const struct kc_kernel *const kc_kernels[] = {
     &kc_store,         &kc_find_nonfinite,  &kc_scan,
     &kc_tile_scores,   &kc_tile_accumulate, &kc_fast_scores,
     &kc_fast_softmax,  &kc_fast_values,     &kc_exact_scores,
-    &kc_exact_softmax, &kc_exact_values,
+    &kc_exact_softmax, &kc_exact_values,    &kc_query_digits,
 };
 const size_t kc_kernel_count = COUNT_OF(kc_kernels);
 

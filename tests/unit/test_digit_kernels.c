@@ -187,7 +187,7 @@ static void check_query(const struct quash_digit_rule *rule, const float *q, siz
     memset(digits_level, 0, sizeof digits_level);
     memset(unit_bias, 0x55, sizeof unit_bias);
     const float size =
-        quash_query_digits(rule, q, dims, 2, digits_level, bias, fast ? unit_bias[0][0] : NULL);
+        table.query_digits(rule, q, dims, 2, digits_level, bias, fast ? unit_bias[0][0] : NULL);
     int32_t total = 0;
     *largest = 0.0;
     for (size_t u = 0; u < dims / 32; u++) {
@@ -238,7 +238,7 @@ TEST(query_digits_keep_to_the_rule) {
         check_query(rule, q, 96, mode == QUASH_DIGITS_FAST, &largest);
         CHECK(largest == 0.0);
         q[5] = INFINITY;
-        CHECK(isinf(quash_query_digits(rule, q, 96, 2, digits_level, bias, NULL)));
+        CHECK(isinf(table.query_digits(rule, q, 96, 2, digits_level, bias, NULL)));
     }
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* query_digits.c: a rotated query as small integers, once per query and range of tokens; the same
- * for every instruction set but for the rule. */
+/* query_digits_c.c: a rotated query as small integers, C reference; the instruction set decides the
+ * rule only. */
 #include <math.h>
 #include <string.h>
 
@@ -8,51 +8,37 @@
 #include "kernel/digits.h"
 #include "kernel/unit.h"
 
-#define ROUNDER 12582912.0f /* 1.5 * 2^23: adding it rounds to an integer, in the low bits */
-#define ROUNDER_BITS 0x4B400000u
-#define FACTOR_MAX 1e36f /* keeps 1/q finite; scores of such small queries vanish */
-
-/* fminf and fmaxf are calls, which cost more than all the rest here. */
-static inline float least_of(float a, float b) {
-    return a < b ? a : b;
+/* Bits of magnitudes compare as integers, so that infinity and NaN are the largest. */
+static float largest_magnitude(const float *q, size_t key_dims) {
+    uint32_t largest = 0;
+    for (size_t i = 0; i < key_dims; i++) {
+        const uint32_t magnitude = quash_f32_bits(q[i]) & 0x7FFFFFFFu;
+        largest = magnitude > largest ? magnitude : largest;
+    }
+    return quash_f32_from_bits(largest);
 }
 
-static inline float most_of(float a, float b) {
-    return a > b ? a : b;
-}
-
-/* Largest |q|, and largest mean of |q| over a group (a sum could exceed binary32). */
-static void measure(const float *q, size_t key_dims, float *largest, float *largest_mean) {
-    *largest = 0.0f;
-    *largest_mean = 0.0f;
+/* Largest mean of |q| over a group (a sum could exceed binary32). The 16 lanes of two elements each
+ * end in a halving tree of which the last two steps stay apart. */
+static float largest_group_mean(const float *q, size_t key_dims) {
+    float largest = 0.0f;
     for (size_t u = 0; u < key_dims; u += QUASH_UNIT_ELEMENTS) {
-        float sums[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
-        float tops[4] = { 0.0f, 0.0f, 0.0f, 0.0f };
-        for (size_t i = 0; i < QUASH_UNIT_ELEMENTS; i += 4) {
-            for (size_t k = 0; k < 4; k++) {
-                const float magnitude = fabsf(q[u + i + k]);
-                sums[k] += magnitude * 0.0625f;
-                tops[k] = most_of(tops[k], magnitude);
+        float lanes[16];
+        for (size_t i = 0; i < 16; i++) {
+            lanes[i] = fabsf(q[u + i]) * 0.0625f + fabsf(q[u + 16 + i]) * 0.0625f;
+        }
+        for (size_t half = 8; half >= 4; half /= 2) {
+            for (size_t i = 0; i < half; i++) {
+                lanes[i] += lanes[i + half];
             }
         }
-        *largest_mean = most_of(*largest_mean, most_of(sums[0] + sums[1], sums[2] + sums[3]));
-        *largest = most_of(*largest, most_of(most_of(tops[0], tops[1]), most_of(tops[2], tops[3])));
+        largest = fmaxf(largest, fmaxf(lanes[0] + lanes[1], lanes[2] + lanes[3]));
     }
-}
-
-static float factor_of(const struct quash_digit_rule *rule, const float *q, size_t key_dims) {
-    float largest;
-    float largest_mean;
-    measure(q, key_dims, &largest, &largest_mean);
-    float factor = rule->top / largest; /* infinite for a zero query */
-    if (rule->group_top > 0.0f) {
-        factor = least_of(factor, rule->group_top * 0.0625f / largest_mean);
-    }
-    return least_of(factor, FACTOR_MAX);
+    return largest;
 }
 
 static inline int32_t round_to_digit(float x) {
-    return (int32_t)(quash_f32_bits(x + ROUNDER) - ROUNDER_BITS);
+    return (int32_t)(quash_f32_bits(x + QUASH_ROUNDER) - QUASH_ROUNDER_BITS);
 }
 
 /* One byte of each number of a unit to its place. */
@@ -63,7 +49,7 @@ static void store_bytes(int8_t *digits, size_t u, size_t row,
     }
 }
 
-/* One unit of a row; plain loops, which the compiler vectorises. */
+/* One unit of a row. */
 static void store_unit(const struct quash_digit_rule *rule, size_t key_dims, size_t u, size_t row,
                        const int32_t numbers[QUASH_UNIT_ELEMENTS], void *digits) {
     int8_t bytes[QUASH_UNIT_ELEMENTS];
@@ -96,12 +82,13 @@ static void store_unit(const struct quash_digit_rule *rule, size_t key_dims, siz
     }
 }
 
-float quash_query_digits(const struct quash_digit_rule *rule, const float *q, size_t key_dims,
-                         size_t row, void *digits, int32_t *bias, int16_t *unit_bias) {
-    const float factor = factor_of(rule, q, key_dims);
+float quash_query_digits_c(const struct quash_digit_rule *rule, const float *q, size_t key_dims,
+                           size_t row, void *digits, int32_t *bias, int16_t *unit_bias) {
+    const float mean = rule->group_top > 0.0f ? largest_group_mean(q, key_dims) : 0.0f;
+    const float factor = quash_query_factor(rule, largest_magnitude(q, key_dims), mean);
     int32_t total = 0;
     bias[row] = 0;
-    if (!(factor > 0.0f)) { /* rotated beyond binary32: digits stay 0, scores become NaN */
+    if (!(factor > 0.0f)) {
         return INFINITY;
     }
     for (size_t u = 0; u < key_dims; u += QUASH_UNIT_ELEMENTS) {
