@@ -320,32 +320,97 @@ INLINE void store_weights(const __m512 *w, int exact, uint8_t *digits) {
     }
 }
 
-INLINE void softmax_row(int exact, const float *scores, const struct value_scales *scales,
-                        const __m512 *offsets, struct quash_softmax_row *row, uint8_t *digits,
-                        float *weight, float *out, size_t dims) {
-    __m512 x[4];
+/* Maxima of up to 4 registers; lane i has that of register i % 4 (of 4 or 2, or 1). */
+INLINE __m512 maxima(const __m512 *x, size_t rows) {
+    if (rows == 1) {
+        return _mm512_set1_ps(_mm512_reduce_max_ps(x[0]));
+    }
+    const __m512 z = x[rows - 2];
+    const __m512 w = x[rows - 1];
+    const __m512 xy = _mm512_max_ps(_mm512_unpacklo_ps(x[0], x[1]), _mm512_unpackhi_ps(x[0], x[1]));
+    const __m512 zw = _mm512_max_ps(_mm512_unpacklo_ps(z, w), _mm512_unpackhi_ps(z, w));
+    __m512 most = _mm512_max_ps(_mm512_shuffle_ps(xy, zw, 0x44), _mm512_shuffle_ps(xy, zw, 0xEE));
+    most = _mm512_max_ps(most, _mm512_shuffle_f32x4(most, most, 0x4E));
+    return _mm512_max_ps(most, _mm512_shuffle_f32x4(most, most, 0xB1));
+}
+
+/* Lane r of x in all lanes. */
+INLINE __m512 lane_of(__m512 x, size_t r) {
+    switch (r) {
+    case 0: return _mm512_permute_ps(x, 0x00);
+    case 1: return _mm512_permute_ps(x, 0x55);
+    case 2: return _mm512_permute_ps(x, 0xAA);
+    default: return _mm512_permute_ps(x, 0xFF);
+    }
+}
+
+/* A number of each row: lane i has that of row i % 4, as far as there are rows. */
+INLINE __m512 units_of(const struct quash_softmax_row *softmax, size_t rows) {
+    return _mm512_broadcast_f32x4(_mm_setr_ps(softmax[0].unit, softmax[rows > 1 ? 1 : 0].unit,
+                                              softmax[rows > 2 ? 2 : 0].unit,
+                                              softmax[rows > 3 ? 3 : rows - 1].unit));
+}
+
+INLINE __m512 references_of(const struct quash_softmax_row *softmax, size_t rows) {
+    return _mm512_broadcast_f32x4(_mm_setr_ps(
+        softmax[0].reference, softmax[rows > 1 ? 1 : 0].reference,
+        softmax[rows > 2 ? 2 : 0].reference, softmax[rows > 3 ? 3 : rows - 1].reference));
+}
+
+/* 1, 2 or 4 rows at once: what there is one number of per row takes one register for all. */
+INLINE void softmax_rows(size_t rows, int exact, const float (*scores)[64],
+                         const struct value_scales *scales, struct quash_softmax_row *softmax,
+                         uint8_t *digits, float *weight, float *out, size_t dims,
+                         size_t dim_stride) {
+    __m512 most[ROWS];
+    __m512 offsets[4];
 #pragma GCC unroll 4
     for (size_t i = 0; i < 4; i++) {
-        x[i] = _mm512_loadu_ps(scores + 16 * i);
+        offsets[i] =
+            exact ? _mm512_set1_ps(8388608.0f)
+                  : _mm512_add_ps(_mm512_loadu_ps(quash_dither + 16 * i), _mm512_set1_ps(32768.0f));
     }
-    const __m512 most = _mm512_max_ps(_mm512_max_ps(x[0], x[1]), _mm512_max_ps(x[2], x[3]));
-    const float largest = _mm512_reduce_max_ps(most) * row->unit;
-    if (__builtin_expect(!(largest <= row->reference + QUASH_SOFTMAX_SLACK), 0)) {
-        raise_reference(row, largest, out, dims);
-    }
-    const __m512 height = power_of_two_f32x16(_mm512_set1_ps(largest - row->reference), 1);
-    const __m512 unit = _mm512_set1_ps(row->unit);
-    __m512 sum = _mm512_setzero_ps();
 #pragma GCC unroll 4
-    for (size_t i = 0; i < 4; i++) {
-        const __m512 p =
-            power_of_two_f32x16(_mm512_fmsub_ps(x[i], unit, _mm512_set1_ps(largest)), exact);
-        sum = i == 0 ? p : _mm512_add_ps(sum, p);
-        x[i] = _mm512_fmadd_ps(p, scales->factors[i], offsets[i]);
+    for (size_t r = 0; r < rows; r++) {
+        const float *const x = scores[r];
+        most[r] = _mm512_max_ps(_mm512_max_ps(_mm512_loadu_ps(x), _mm512_loadu_ps(x + 16)),
+                                _mm512_max_ps(_mm512_loadu_ps(x + 32), _mm512_loadu_ps(x + 48)));
     }
-    _mm512_storeu_ps(row->lanes, _mm512_fmadd_ps(sum, height, _mm512_loadu_ps(row->lanes)));
-    store_weights(x, exact, digits);
-    *weight = first_f32x16(height) * scales->digit;
+    const __m512 largest = _mm512_mul_ps(maxima(most, rows), units_of(softmax, rows));
+    const __m512 limit =
+        _mm512_add_ps(references_of(softmax, rows), _mm512_set1_ps(QUASH_SOFTMAX_SLACK));
+    const __mmask16 rising = _mm512_cmp_ps_mask(largest, limit, _CMP_NLE_UQ);
+    if (__builtin_expect(rising != 0, 0)) {
+        float heights[16];
+        _mm512_storeu_ps(heights, largest);
+        for (size_t r = 0; r < rows; r++) {
+            if (rising >> r & 1) {
+                raise_reference(&softmax[r], heights[r], out + r * dim_stride, dims);
+            }
+        }
+    }
+    const __m512 height =
+        power_of_two_f32x16(_mm512_sub_ps(largest, references_of(softmax, rows)), 1);
+    const __m128 size =
+        _mm512_castps512_ps128(_mm512_mul_ps(height, _mm512_set1_ps(scales->digit)));
+    _mm_mask_storeu_ps(weight, (__mmask8)((1u << rows) - 1), size);
+#pragma GCC unroll 4
+    for (size_t r = 0; r < rows; r++) {
+        const __m512 unit = _mm512_set1_ps(softmax[r].unit);
+        __m512 sum = _mm512_setzero_ps();
+        __m512 x[4];
+#pragma GCC unroll 4
+        for (size_t i = 0; i < 4; i++) {
+            const __m512 p = power_of_two_f32x16(
+                _mm512_fmsub_ps(_mm512_loadu_ps(scores[r] + 16 * i), unit, lane_of(largest, r)),
+                exact);
+            sum = i == 0 ? p : _mm512_add_ps(sum, p);
+            x[i] = _mm512_fmadd_ps(p, scales->factors[i], offsets[i]);
+        }
+        _mm512_storeu_ps(softmax[r].lanes, _mm512_fmadd_ps(sum, lane_of(height, r),
+                                                           _mm512_loadu_ps(softmax[r].lanes)));
+        store_weights(x, exact, digits + r * 64);
+    }
 }
 
 INLINE void softmax_avx512(int exact, const float (*scores)[64], const uint8_t *value_scales,
@@ -354,16 +419,22 @@ INLINE void softmax_avx512(int exact, const float (*scores)[64], const uint8_t *
                            size_t dim_stride) {
     const struct value_scales scales =
         load_value_scales(value_scales, exact ? QUASH_EXACT_WEIGHT_TOP_U16 : QUASH_FAST_WEIGHT_TOP);
-    __m512 offsets[4];
-#pragma GCC unroll 4
-    for (size_t i = 0; i < 4; i++) {
-        offsets[i] =
-            exact ? _mm512_set1_ps(8388608.0f)
-                  : _mm512_add_ps(_mm512_loadu_ps(quash_dither + 16 * i), _mm512_set1_ps(32768.0f));
+    assert(first + rows <= ROWS);
+    if (rows == 4) {
+        softmax_rows(4, exact, scores, &scales, softmax, weights->digits, weights->weight, out,
+                     dims, dim_stride);
+        return;
     }
-    for (size_t r = first; r < first + rows; r++) {
-        softmax_row(exact, scores[r], &scales, offsets, &softmax[r], weights->digits + r * 64,
-                    &weights->weight[r], out + r * dim_stride, dims);
+    for (size_t r = first; r < first + rows;) {
+        const size_t count = first + rows - r >= 2 ? 2 : 1;
+        if (count == 2) {
+            softmax_rows(2, exact, scores + r, &scales, softmax + r, weights->digits + r * 64,
+                         weights->weight + r, out + r * dim_stride, dims, dim_stride);
+        } else {
+            softmax_rows(1, exact, scores + r, &scales, softmax + r, weights->digits + r * 64,
+                         weights->weight + r, out + r * dim_stride, dims, dim_stride);
+        }
+        r += count;
     }
 }
 
