@@ -251,6 +251,9 @@ static double share(double x, double largest) {
 /* a becomes the result over the tokens of both. */
 static void merge(struct slot *a, const struct slot *b, size_t value_dims) {
     for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+        if (b->sum[r] == 0.0) {
+            continue; /* no row, or it saw nothing there */
+        }
         const double largest = fmax(a->largest[r], b->largest[r]);
         const double share_a = share(a->largest[r], largest);
         const double share_b = share(b->largest[r], largest);

@@ -5,6 +5,7 @@
  * page are walked together: long contexts depend on both more than on arithmetic. */
 #include <float.h>
 #include <math.h>
+#include <stdbool.h>
 
 #include "cpu/attend_rows.h"
 
@@ -128,28 +129,43 @@ static void fetch(const uint8_t *tile, size_t bytes) {
     }
 }
 
-/* Place `index` of the walk: the tiles of a page's heads, page after page. */
-static const uint8_t *tile_at(const struct walk *walk, int64_t first, int64_t last, int64_t index) {
-    const int64_t heads = (int64_t)walk->rows->heads;
-    const int64_t page = first + index / heads;
-    return quash_tiles_at(walk->tiles, page < last ? page : last - 1,
-                          walk->rows->kv_head + index % heads);
+/* A place of the walk, which takes the tiles of a page's heads, page after page. */
+struct place {
+    int64_t page;
+    size_t head;
+};
+
+static const uint8_t *tile_of(const struct walk *walk, struct place at) {
+    return quash_tiles_at(walk->tiles, at.page, walk->rows->kv_head + (int64_t)at.head);
+}
+
+/* Steps on; stays at the last page there is. */
+static struct place next_place(const struct walk *walk, struct place at, int64_t pages) {
+    const bool wraps = at.head + 1 == walk->rows->heads;
+    return (struct place){ wraps && at.page + 1 < pages ? at.page + 1 : at.page,
+                           wraps ? 0 : at.head + 1 };
 }
 
 void quash_attend_digits(const struct quash_tiles *tiles, enum quash_digit_mode mode, int64_t first,
                          int64_t last, struct attend_rows *rows,
                          const struct attend_scratch *scratch) {
     struct walk walk = { .tiles = tiles, .mode = mode, .rows = rows, .scratch = scratch };
-    const int64_t distance = 1 + (int64_t)(AHEAD_BYTES / tiles->layout->bytes);
-    const int64_t count = (last - first) * (int64_t)rows->heads;
-    for (int64_t i = 0; i < distance && i < count; i++) {
-        fetch(tile_at(&walk, first, last, i), tiles->layout->bytes);
+    const size_t distance = 1 + AHEAD_BYTES / tiles->layout->bytes;
+    /* What is ahead of the last tiles is the start of the next range, often this thread's next. */
+    const int64_t pages = (tiles->tokens + QUASH_TILE_TOKENS - 1) / QUASH_TILE_TOKENS;
+    struct place ahead = { first, 0 };
+    for (size_t i = 0; i < distance; i++) {
+        fetch(tile_of(&walk, ahead), tiles->layout->bytes);
+        ahead = next_place(&walk, ahead, pages);
     }
     make_digits(&walk);
     memset(scratch->weights, 0, sizeof *scratch->weights);
-    for (int64_t i = 0; i < count; i++) {
-        attend_tile(&walk, (size_t)i % rows->heads, tile_at(&walk, first, last, i),
-                    tile_at(&walk, first, last, i + distance), first + i / (int64_t)rows->heads);
+    for (int64_t page = first; page < last; page++) {
+        for (size_t head = 0; head < rows->heads; head++) {
+            attend_tile(&walk, head, tile_of(&walk, (struct place){ page, head }),
+                        tile_of(&walk, ahead), page);
+            ahead = next_place(&walk, ahead, pages);
+        }
     }
     for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
         const struct quash_softmax_row *const softmax = &scratch->softmax[r];
