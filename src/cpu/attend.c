@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* attend.c: attention on the codes of a cache. An item is up to 16 query rows (query heads of the
- * group times query positions) of one KV head, or of a few heads; long contexts are cut into ranges
- * of tokens, so that few heads still make work for all threads. A task is one item over one range.
- * Nothing of the history is decoded: scores and output are sums over codes, in the rotated domain.
- */
+ * group times query positions) of one KV head, or a few of each of up to 8 heads; long contexts are
+ * cut into ranges of tokens, so that few heads still make work for all threads. A task is one item
+ * over one range. Nothing of the history is decoded: scores and output are sums over codes, in the
+ * rotated domain. */
 #include <math.h>
 #include <stdbool.h>
 
@@ -23,9 +23,9 @@
 
 /* Rows of a task or of an item, kept from one step to the next. */
 struct slot {
-    double largest[QUASH_TILE_ROWS_MAX];
-    double sum[QUASH_TILE_ROWS_MAX];
-    float *out; /* [QUASH_TILE_ROWS_MAX][value_dims] */
+    double largest[ATTEND_ROWS_MAX];
+    double sum[ATTEND_ROWS_MAX];
+    float *out; /* [ATTEND_ROWS_MAX][value_dims] */
 };
 
 struct attend_job {
@@ -36,7 +36,7 @@ struct attend_job {
     const quash_array *lse;
     int64_t group; /* query heads per KV head */
     int64_t q_len;
-    int64_t item_heads;   /* KV heads of an item: 1, 2 or 4 */
+    int64_t item_heads;   /* KV heads of an item: 1, 2, 4 or 8 */
     int64_t chunks;       /* items per KV head; 1 where an item has several */
     int64_t range_tiles;  /* tiles of a range */
     int64_t ranges;       /* tasks per item */
@@ -53,14 +53,14 @@ struct attend_job {
 static void carve(struct attend_rows *rows, struct attend_scratch *scratch,
                   struct quash_arena *arena, const struct quash_tile_layout *layout) {
     const size_t units = layout->key_dims / QUASH_UNIT_ELEMENTS;
-    rows->q = quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->key_dims, sizeof(float));
-    rows->out = quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->value_dims, sizeof(float));
-    scratch->scores = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *scratch->scores);
-    scratch->digits = quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->key_dims, 2);
-    scratch->bias = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *scratch->bias);
+    rows->q = quash_arena_take(arena, ATTEND_ROWS_MAX * layout->key_dims, sizeof(float));
+    rows->out = quash_arena_take(arena, ATTEND_ROWS_MAX * layout->value_dims, sizeof(float));
+    scratch->scores = quash_arena_take(arena, ATTEND_ROWS_MAX, sizeof *scratch->scores);
+    scratch->digits = quash_arena_take(arena, ATTEND_ROWS_MAX * layout->key_dims, 2);
+    scratch->bias = quash_arena_take(arena, ATTEND_ROWS_MAX, sizeof *scratch->bias);
     scratch->unit_bias =
-        quash_arena_take(arena, QUASH_TILE_ROWS_MAX * units * 2, sizeof *scratch->unit_bias);
-    scratch->softmax = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *scratch->softmax);
+        quash_arena_take(arena, ATTEND_ROWS_MAX * units * 2, sizeof *scratch->unit_bias);
+    scratch->softmax = quash_arena_take(arena, ATTEND_ROWS_MAX, sizeof *scratch->softmax);
     scratch->weights = quash_arena_take(arena, 1, sizeof *scratch->weights);
 }
 
@@ -85,7 +85,7 @@ static void carve_job(struct attend_job *job, struct quash_arena *arena,
     }
     for (size_t i = 0; i < slots; i++) {
         float *const out =
-            quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->value_dims, sizeof(float));
+            quash_arena_take(arena, ATTEND_ROWS_MAX * layout->value_dims, sizeof(float));
         if (arena->base != NULL) {
             job->slots[i].out = out;
         }
@@ -108,14 +108,20 @@ struct row {
     int64_t position;
 };
 
+/* Places of each of the heads of an item. */
+static int64_t places_of(int64_t item_heads) {
+    return item_heads < ATTEND_HEADS_MAX ? QUASH_TILE_ROWS_MAX / item_heads : QUASH_DIGIT_ROWS;
+}
+
 /* False for a place that is not used. Positions of one query head follow one another. */
 static bool row_at(const struct attend_job *job, int64_t item, size_t place, struct row *row) {
-    const int64_t places = QUASH_TILE_ROWS_MAX / job->item_heads;
+    const int64_t places = places_of(job->item_heads);
     const int64_t index = item % job->chunks * QUASH_TILE_ROWS_MAX + (int64_t)place % places;
     row->kv_head = item / job->chunks * job->item_heads + (int64_t)place / places;
     row->head = row->kv_head * job->group + index / job->q_len;
     row->position = index % job->q_len;
-    return row->kv_head < job->tiles->kv_heads && index < job->group * job->q_len;
+    return (int64_t)place / places < job->item_heads && row->kv_head < job->tiles->kv_heads &&
+           index < job->group * job->q_len;
 }
 
 /* Sets the description of the rows; returns the most tokens that one of them sees. */
@@ -126,10 +132,12 @@ static int64_t start_rows(const struct attend_job *job, int64_t item, struct att
     int64_t most = 0;
     struct row row;
     rows->kv_head = first;
-    rows->heads = (size_t)job->item_heads;
+    rows->heads = (size_t)(tiles->kv_heads - first < job->item_heads ? tiles->kv_heads - first
+                                                                     : job->item_heads);
+    rows->places = (size_t)places_of(job->item_heads);
     rows->scale = scale > 0.0f ? scale : 1.0f / tiles->keys->root_dim;
     memset(rows->count, 0, sizeof rows->count);
-    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+    for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
         rows->visible[r] = 0;
         if (row_at(job, item, r, &row)) {
             rows->count[row.kv_head - first]++;
@@ -146,7 +154,7 @@ static void load_queries(const struct attend_job *job, int64_t item, struct atte
     const struct quash_kernels *const kernels = job->tiles->keys->kernels;
     const size_t key_dims = job->tiles->layout->key_dims;
     struct row row;
-    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+    for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
         if (row_at(job, item, r, &row)) {
             float *const q = rows->q + r * key_dims;
             kernels->load[job->queries->dtype](
@@ -164,9 +172,9 @@ static void attend_range(const struct attend_job *job, int64_t item, int64_t ran
     const int64_t first = range * job->range_tiles;
     const int64_t end = (visible + QUASH_TILE_TOKENS - 1) / QUASH_TILE_TOKENS;
     const int64_t last = first + job->range_tiles < end ? first + job->range_tiles : end;
-    memset(rows->out, 0, QUASH_TILE_ROWS_MAX * job->tiles->layout->value_dims * sizeof *rows->out);
+    memset(rows->out, 0, ATTEND_ROWS_MAX * job->tiles->layout->value_dims * sizeof *rows->out);
     if (first >= last) {
-        for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+        for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
             rows->largest[r] = -HUGE_VAL;
             rows->sum[r] = 0.0;
         }
@@ -190,7 +198,7 @@ static void attend_range(const struct attend_job *job, int64_t item, int64_t ran
 static void store_rows(struct attend_job *job, int64_t item, const struct slot *done) {
     const struct quash_quantizer *const values = job->tiles->values;
     struct row row;
-    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+    for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
         if (!row_at(job, item, r, &row)) {
             continue;
         }
@@ -250,7 +258,7 @@ static double share(double x, double largest) {
 
 /* a becomes the result over the tokens of both. */
 static void merge(struct slot *a, const struct slot *b, size_t value_dims) {
-    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+    for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
         if (b->sum[r] == 0.0) {
             continue; /* no row, or it saw nothing there */
         }
@@ -296,7 +304,7 @@ static void merge_task(void *state, int64_t index, int32_t worker) {
     if (end == item_end) {
         store_rows(job, item, whole);
     } else {
-        copy_slot(&kept[1 - job->wave], whole, QUASH_TILE_ROWS_MAX * value_dims * sizeof(float));
+        copy_slot(&kept[1 - job->wave], whole, ATTEND_ROWS_MAX * value_dims * sizeof(float));
     }
 }
 
@@ -319,8 +327,8 @@ static void choose_items(struct attend_job *job) {
     const int64_t wanted = (int64_t)job->tiles->context->runner.workers * SLOTS_PER_WORKER;
     job->chunks = (rows + QUASH_TILE_ROWS_MAX - 1) / QUASH_TILE_ROWS_MAX;
     job->item_heads = 1;
-    while (job->params->mode != QUASH_ATTEND_FLOAT && job->item_heads < ATTEND_BLOCKS &&
-           rows * 2 * job->item_heads <= QUASH_TILE_ROWS_MAX &&
+    while (job->params->mode != QUASH_ATTEND_FLOAT && job->item_heads < ATTEND_HEADS_MAX &&
+           rows <= places_of(2 * job->item_heads) &&
            (job->tiles->context->runner.workers == 1 ||
             job->tiles->kv_heads * job->ranges >= wanted * 2 * job->item_heads)) {
         job->item_heads *= 2;

@@ -31,15 +31,15 @@ static void make_digits(struct walk *walk) {
     const size_t bytes = quash_query_digit_bytes(rule, key_dims);
     const size_t unit_biases = key_dims / QUASH_UNIT_ELEMENTS * QUASH_DIGIT_ROWS * 2;
     memset(scratch->digits, 0, ATTEND_BLOCKS * bytes);
-    memset(scratch->bias, 0, QUASH_TILE_ROWS_MAX * sizeof *scratch->bias);
+    memset(scratch->bias, 0, ATTEND_ROWS_MAX * sizeof *scratch->bias);
     memset(scratch->unit_bias, 0, ATTEND_BLOCKS * unit_biases * sizeof *scratch->unit_bias);
     for (size_t b = 0; b < ATTEND_BLOCKS; b++) {
         walk->blocks[b] = (struct quash_query_digits){ scratch->digits + b * bytes,
                                                        scratch->bias + b * QUASH_DIGIT_ROWS,
                                                        scratch->unit_bias + b * unit_biases };
     }
-    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
-        if (r % attend_places(rows) >= rows->count[r / attend_places(rows)]) {
+    for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
+        if (r / rows->places >= rows->heads || r % rows->places >= rows->count[r / rows->places]) {
             continue;
         }
         const size_t b = r / QUASH_DIGIT_ROWS;
@@ -84,7 +84,7 @@ static void attend_tile(const struct walk *walk, size_t head, const uint8_t *til
     const struct quash_tile_layout *const layout = tiles->layout;
     const struct quash_kernels *const kernels = tiles->keys->kernels;
     const struct attend_scratch *const scratch = walk->scratch;
-    const size_t begin = head * attend_places(walk->rows);
+    const size_t begin = head * walk->rows->places;
     const size_t end = begin + walk->rows->count[head];
     for (size_t first = begin; first < end; first += QUASH_DIGIT_ROWS) {
         const size_t left = end - first;
@@ -167,7 +167,7 @@ void quash_attend_digits(const struct quash_tiles *tiles, enum quash_digit_mode 
             ahead = next_place(&walk, ahead, pages);
         }
     }
-    for (size_t r = 0; r < QUASH_TILE_ROWS_MAX; r++) {
+    for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
         const struct quash_softmax_row *const softmax = &scratch->softmax[r];
         rows->sum[r] = 0.0;
         for (size_t i = 0; i < 16; i++) {

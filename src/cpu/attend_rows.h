@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attend_rows.h: what the parts of attention share. attend.c cuts a call into tasks (up to 16 rows
+/* attend_rows.h: what the parts of attention share. attend.c cuts a call into tasks (up to 32 rows
  * over one range of tokens) and merges; attend_float.c and attend_digits.c walk the
  * tiles of a range in the arithmetic their names say. */
 #ifndef QUASH_CPU_ATTEND_ROWS_H
@@ -9,25 +9,25 @@
 #include "cpu/tiles.h"
 #include "kernel/digits.h"
 
-#define ATTEND_BLOCKS (QUASH_TILE_ROWS_MAX / QUASH_DIGIT_ROWS)
+/* Rows of queries in a task: up to QUASH_TILE_ROWS_MAX of one KV head, or 4 of each of 8. */
+#define ATTEND_HEADS_MAX 8
+#define ATTEND_BLOCKS ATTEND_HEADS_MAX
+#define ATTEND_ROWS_MAX ((size_t)ATTEND_BLOCKS * QUASH_DIGIT_ROWS)
 
-/* Places for rows of queries, and what the rows have seen so far. The places are dealt out evenly to
- * `heads` KV heads in a row (1, 2 or 4); those of a head that are used come first. */
+/* Places for rows of queries, and what the rows have seen so far. Each of the `heads` KV heads in a
+ * row has as many; those that are used come first. */
 struct attend_rows {
     int64_t kv_head; /* the first */
     size_t heads;
-    size_t count[ATTEND_BLOCKS];          /* rows of each head */
-    float scale;                          /* of scores */
-    int64_t visible[QUASH_TILE_ROWS_MAX]; /* tokens each row sees, from token 0 on */
-    double largest[QUASH_TILE_ROWS_MAX];  /* what sum and out are relative to, as a score */
-    double sum[QUASH_TILE_ROWS_MAX];      /* of exp(score - largest) */
-    float *q;                             /* [rows][key_dims], rotated, zero-padded */
-    float *out;                           /* [rows][value_dims], rotated, in value steps */
+    size_t places;                    /* of each head */
+    size_t count[ATTEND_HEADS_MAX];   /* rows of each head */
+    float scale;                      /* of scores */
+    int64_t visible[ATTEND_ROWS_MAX]; /* tokens each row sees, from token 0 on */
+    double largest[ATTEND_ROWS_MAX];  /* what sum and out are relative to, as a score */
+    double sum[ATTEND_ROWS_MAX];      /* of exp(score - largest) */
+    float *q;                         /* [rows][key_dims], rotated, zero-padded */
+    float *out;                       /* [rows][value_dims], rotated, in value steps */
 };
-
-static inline size_t attend_places(const struct attend_rows *rows) {
-    return QUASH_TILE_ROWS_MAX / rows->heads;
-}
 
 /* Scratch of the walks. */
 struct attend_scratch {
