@@ -165,7 +165,25 @@ static void overlay_neon(struct quash_kernels *k) {
 #endif
 
 #ifdef QUASH_BUILT_DOTPROD
+static void overlay_digits_dotprod(struct quash_kernels *k) {
+    k->digits[QUASH_DIGITS_FAST] = (struct quash_digit_kernels){
+        { .top = 127.0f, .planes = 1 },
+        { quash_fast_scores_2_dotprod, quash_fast_scores_3_dotprod, quash_fast_scores_4_dotprod },
+        quash_fast_softmax_dotprod,
+        { quash_fast_values_2_dotprod, quash_fast_values_3_dotprod, quash_fast_values_4_dotprod },
+    };
+    k->digits[QUASH_DIGITS_EXACT] = (struct quash_digit_kernels){
+        { .top = 32000.0f, .planes = 2 },
+        { quash_exact_scores_2_dotprod, quash_exact_scores_3_dotprod,
+          quash_exact_scores_4_dotprod },
+        quash_exact_softmax_dotprod,
+        { quash_exact_values_2_dotprod, quash_exact_values_3_dotprod,
+          quash_exact_values_4_dotprod },
+    };
+}
+
 static void overlay_dotprod(struct quash_kernels *k) {
+    overlay_digits_dotprod(k);
     k->scan[0] = quash_scan_1_dotprod;
     k->scan[1] = quash_scan_2_dotprod;
     k->scan[2] = quash_scan_3_dotprod;

@@ -118,7 +118,7 @@ static double digit_of(const struct quash_digit_rule *rule, enum quash_digit_mod
     double largest = 1e-30;
     double groups[4] = { 1e-30, 1e-30, 1e-30, 1e-30 };
     for (size_t t = 0; t < TOKENS; t++) {
-        largest = fmax(largest, weights[t]);
+        largest = weights[t] > largest ? weights[t] : largest;
         groups[t / 32 * 2 + t % 4 / 2] += weights[t];
     }
     if (mode == QUASH_DIGITS_EXACT) {
@@ -142,7 +142,8 @@ static void expect(const struct quash_kernels *kernels, const struct kc_call *ca
     double largest_scale = 0.0;
     e->largest = -HUGE_VAL;
     for (size_t t = 0; t < TOKENS; t++) {
-        e->largest = fmax(e->largest, (double)scores[r][t] * (double)before->unit);
+        const double x = (double)scores[r][t] * (double)before->unit;
+        e->largest = x > e->largest ? x : e->largest;
     }
     e->rises = e->largest > (double)before->reference + (double)QUASH_SOFTMAX_SLACK;
     e->reference = e->rises ? e->largest : (double)before->reference;
@@ -157,7 +158,7 @@ static void expect(const struct quash_kernels *kernels, const struct kc_call *ca
         const double power = fmax(exp2(x - e->largest), LEAST);
         e->sum += power;
         e->weights[t] = power * scale;
-        largest_scale = fmax(largest_scale, scale);
+        largest_scale = scale > largest_scale ? scale : largest_scale;
     }
     /* Exponents are rounded to binary32, at the heights of score and reference. */
     e->slack = EPSILON + 2.5e-7 * (fabs(e->largest) + fmin(fabs(e->reference), 1e6));
