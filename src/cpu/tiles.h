@@ -6,6 +6,7 @@
 #include <quash/cache.h>
 
 #include "base/context.h"
+#include "codec/key_stats.h"
 #include "codec/quantizer.h"
 #include "codec/tile.h"
 
@@ -18,7 +19,10 @@ struct quash_tiles {
     const struct quash_quantizer *values;
     int32_t kv_heads;
     uint8_t *const *pages;
-    int64_t tokens; /* held */
+    int64_t tokens; /* held; token 0 has position 0 */
+    /* [kv_heads], on one rope, whose max_position is at least tokens; NULL: none. Keys are coded and
+     * decoded by them, and attention takes them into account. */
+    const struct quash_key_stats *stats;
 };
 
 /* Encodes keys and values (kv_heads, n, head_dim) into the slots tokens .. tokens + n - 1, whose
