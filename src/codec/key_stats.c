@@ -290,12 +290,12 @@ void quash_key_stats_undo(const struct quash_key_stats *stats, const float *turn
 
 /* ---- Queries ----------------------------------------------------------------------------- */
 
-float quash_key_stats_mean_term(const struct quash_key_stats *stats, const float *query, float *a,
-                                float *b) {
+float quash_key_stats_mean_term(const struct quash_key_stats *stats, const uint16_t *list,
+                                const float *query, float *a, float *b) {
     const struct places at = places_of(stats->rope);
     double constant = 0.0;
     for (size_t k = 0; k < stats->pair_count; k++) {
-        const size_t i = stats->pairs[k] * at.stride;
+        const size_t i = list[k] * at.stride;
         const double x = (double)stats->mean[i];
         const double y = (double)stats->mean[i + at.apart];
         a[k] = (float)((double)query[i] * x + (double)query[i + at.apart] * y);

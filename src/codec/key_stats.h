@@ -94,10 +94,10 @@ void quash_key_stats_undo(const struct quash_key_stats *stats, const float *turn
 /* ---- Queries (approximate zone) ------------------------------------------------------------ */
 
 /* query . RoPE_t(mean) = constant + sum over i < pair_count of a[i] cos(w t) + b[i] sin(w t), w that
- * of pairs[i]; a and b have pair_count numbers. The query is as the model made it. Returns the
- * constant. */
-float quash_key_stats_mean_term(const struct quash_key_stats *stats, const float *query, float *a,
-                                float *b);
+ * of pair list[i]; list has the stats' pairs in any order. The query is as the model made it.
+ * Returns the constant. */
+float quash_key_stats_mean_term(const struct quash_key_stats *stats, const uint16_t *list,
+                                const float *query, float *a, float *b);
 
 /* query[i] /= scale[i], for the scores of coded tokens. */
 void quash_key_stats_scale_query(const struct quash_key_stats *stats, float *query);

@@ -62,6 +62,9 @@ static void carve(struct attend_rows *rows, struct attend_scratch *scratch,
         quash_arena_take(arena, QUASH_TILE_ROWS_MAX * units * 2, sizeof *scratch->unit_bias);
     scratch->softmax = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *scratch->softmax);
     scratch->weights = quash_arena_take(arena, 1, sizeof *scratch->weights);
+    struct attend_mean counted;
+    scratch->mean = quash_arena_take(arena, 1, sizeof *scratch->mean);
+    quash_attend_mean_carve(arena->base != NULL ? scratch->mean : &counted, arena, layout);
 }
 
 static size_t slots_of(const quash_context *context) {
@@ -141,7 +144,8 @@ static int64_t start_rows(const struct attend_job *job, int64_t item, struct att
     return most;
 }
 
-static void load_queries(const struct attend_job *job, int64_t item, struct attend_rows *rows) {
+static void load_queries(const struct attend_job *job, int64_t item, struct attend_rows *rows,
+                         struct attend_mean *mean) {
     const struct quash_rotation *const rotation = job->tiles->keys->rotation;
     const struct quash_kernels *const kernels = job->tiles->keys->kernels;
     const size_t key_dims = job->tiles->layout->key_dims;
@@ -152,6 +156,10 @@ static void load_queries(const struct attend_job *job, int64_t item, struct atte
             kernels->load[job->queries->dtype](
                 quash_array_row(job->queries, row.head, row.position), rotation->dim, q);
             memset(q + rotation->dim, 0, (key_dims - rotation->dim) * sizeof *q);
+            if (job->tiles->stats != NULL) {
+                quash_attend_mean_load(mean, job->tiles, row.kv_head,
+                                       (size_t)(row.kv_head - rows->kv_head), r, q);
+            }
             quash_rotation_apply(rotation, kernels, q);
         }
     }
@@ -172,7 +180,11 @@ static void attend_range(const struct attend_job *job, int64_t item, int64_t ran
         }
         return;
     }
-    load_queries(job, item, rows);
+    if (job->tiles->stats != NULL) {
+        quash_attend_mean_start(scratch->mean, job->tiles, rows->kv_head, rows->heads,
+                                job->params->mode != QUASH_ATTEND_FAST);
+    }
+    load_queries(job, item, rows, scratch->mean);
     switch (job->params->mode) {
     case QUASH_ATTEND_FAST:
         quash_attend_digits(job->tiles, QUASH_DIGITS_FAST, first, last, rows, scratch);

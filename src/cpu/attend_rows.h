@@ -6,10 +6,9 @@
 #define QUASH_CPU_ATTEND_ROWS_H
 
 #include "base/arena.h"
+#include "cpu/attend_mean.h"
 #include "cpu/tiles.h"
 #include "kernel/digits.h"
-
-#define ATTEND_BLOCKS (QUASH_TILE_ROWS_MAX / QUASH_DIGIT_ROWS)
 
 /* Places for rows of queries, and what the rows have seen so far. The places are dealt out evenly to
  * `heads` KV heads in a row (1, 2 or 4); those of a head that are used come first. */
@@ -37,6 +36,7 @@ struct attend_scratch {
     int16_t *unit_bias;                 /* [blocks][key_dims/32][QUASH_DIGIT_ROWS][2] */
     struct quash_softmax_row *softmax;  /* [rows] */
     struct quash_weight_digits *weights;
+    struct attend_mean *mean;
 };
 
 /* Walks pages first .. last - 1 (at least one; each holds a token that some row sees) with all given

@@ -14,19 +14,24 @@
 #define QUASH_MEAN_TILES 16      /* in a batch of coefficients */
 #define QUASH_MEAN_OFFSETS 32
 
-/* A pair of the mean: its rotation at the centres of the tiles of a batch, and, unless it is fast,
- * how it adds to the polynomials. */
-struct quash_mean_pair {
-    const float *cos; /* [16] */
+/* The pairs of a mean: fast ones are terms of their own, the slow ones go into polynomials. */
+struct quash_mean_pairs {
+    const uint16_t *list; /* [count], the slow ones first */
+    size_t count;
+    size_t slow;
+    size_t polynomials; /* at most QUASH_MEAN_POLYNOMIALS; at least 1 where there are slow pairs */
+    /* Of pair p at tile t of a batch: cos[p * stride + t], its rotation at the centre; and at
+     * polynomial k: even[p * QUASH_MEAN_POLYNOMIALS + k]. */
+    const float *cos;
     const float *sin;
-    const float *even; /* coefficients of the polynomials; not used where the pair is fast */
+    size_t stride;
+    const float *even;
     const float *odd;
 };
 
-/* The functions of a term. */
-struct quash_mean_basis {
-    const float *even; /* [32] */
-    const float *odd;
-};
+/* Terms: the polynomials, then the fast pairs. */
+static inline size_t quash_mean_terms(const struct quash_mean_pairs *pairs) {
+    return pairs->polynomials + pairs->count - pairs->slow;
+}
 
 #endif

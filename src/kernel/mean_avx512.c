@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* mean_avx512.c: the mean of keys at attention with AVX-512. A register holds the 16 tiles of a
+ * batch, or 16 offsets; up to 4 rows share each load of a basis function. */
+#include "kernel/kernel.h"
+#include "kernel/simd_x86.h"
+
+#define TILES QUASH_MEAN_TILES
+#define OFFSETS QUASH_MEAN_OFFSETS
+
+/* ---- Coefficients ------------------------------------------------------------------------ */
+
+struct turned {
+    __m512 a;
+    __m512 b;
+};
+
+static INLINE struct turned turn(const struct quash_mean_pairs *pairs, size_t pair, float a,
+                                 float b) {
+    const __m512 c = _mm512_loadu_ps(pairs->cos + pair * pairs->stride);
+    const __m512 s = _mm512_loadu_ps(pairs->sin + pair * pairs->stride);
+    const __m512 x = _mm512_set1_ps(a);
+    const __m512 y = _mm512_set1_ps(b);
+    return (struct turned){ _mm512_fmadd_ps(x, c, _mm512_mul_ps(y, s)),
+                            _mm512_fmsub_ps(y, c, _mm512_mul_ps(x, s)) };
+}
+
+/* A constant number of polynomials stays in registers. */
+static INLINE void sum_slow(const struct quash_mean_pairs *pairs, size_t polynomials,
+                            const float *a, const float *b, float constant, float *coefficients) {
+    __m512 even[QUASH_MEAN_POLYNOMIALS];
+    __m512 odd[QUASH_MEAN_POLYNOMIALS];
+    UNROLL
+    for (size_t k = 0; k < polynomials; k++) {
+        even[k] = k == 0 ? _mm512_set1_ps(constant) : _mm512_setzero_ps();
+        odd[k] = _mm512_setzero_ps();
+    }
+    for (size_t i = 0; i < pairs->slow; i++) {
+        const size_t pair = pairs->list[i];
+        const float *const e = pairs->even + pair * QUASH_MEAN_POLYNOMIALS;
+        const float *const o = pairs->odd + pair * QUASH_MEAN_POLYNOMIALS;
+        const struct turned turned = turn(pairs, pair, a[i], b[i]);
+        UNROLL
+        for (size_t k = 0; k < polynomials; k++) {
+            even[k] = _mm512_fmadd_ps(_mm512_set1_ps(e[k]), turned.a, even[k]);
+            odd[k] = _mm512_fmadd_ps(_mm512_set1_ps(o[k]), turned.b, odd[k]);
+        }
+    }
+    UNROLL
+    for (size_t k = 0; k < polynomials; k++) {
+        _mm512_storeu_ps(coefficients + 2 * k * TILES, even[k]);
+        _mm512_storeu_ps(coefficients + (2 * k + 1) * TILES, odd[k]);
+    }
+}
+
+void quash_mean_coefficients_avx512(const struct quash_mean_pairs *pairs, const float *a,
+                                    const float *b, float constant, float *coefficients) {
+    float *fast = coefficients + 2 * pairs->polynomials * TILES;
+    switch (pairs->polynomials) {
+    case 0: break;
+    case 1: sum_slow(pairs, 1, a, b, constant, coefficients); break;
+    case 2: sum_slow(pairs, 2, a, b, constant, coefficients); break;
+    case 3: sum_slow(pairs, 3, a, b, constant, coefficients); break;
+    case 4: sum_slow(pairs, 4, a, b, constant, coefficients); break;
+    case 5: sum_slow(pairs, 5, a, b, constant, coefficients); break;
+    case 6: sum_slow(pairs, 6, a, b, constant, coefficients); break;
+    case 7: sum_slow(pairs, 7, a, b, constant, coefficients); break;
+    default: sum_slow(pairs, 8, a, b, constant, coefficients); break;
+    }
+    for (size_t i = pairs->slow; i < pairs->count; i++) {
+        const struct turned turned = turn(pairs, pairs->list[i], a[i], b[i]);
+        _mm512_storeu_ps(fast, turned.a);
+        _mm512_storeu_ps(fast + TILES, turned.b);
+        fast += 2 * TILES;
+    }
+}
+
+/* ---- Term -------------------------------------------------------------------------------- */
+
+/* scores[first + i] += x[i], or in reverse. */
+static INLINE void add_16(float *scores, __m512 x) {
+    _mm512_storeu_ps(scores, _mm512_add_ps(_mm512_loadu_ps(scores), x));
+}
+
+static INLINE void term_of_rows(size_t rows, const float *even, const float *odd, size_t terms,
+                                const float *coefficients, size_t row_stride, float (*scores)[64]) {
+    const __m512i backwards =
+        _mm512_setr_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+    __m512 e[4][2];
+    __m512 o[4][2];
+    UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        e[r][0] = e[r][1] = o[r][0] = o[r][1] = _mm512_setzero_ps();
+    }
+    for (size_t k = 0; k < terms; k++) {
+        const __m512 even_a = _mm512_loadu_ps(even + k * OFFSETS);
+        const __m512 even_b = _mm512_loadu_ps(even + k * OFFSETS + 16);
+        const __m512 odd_a = _mm512_loadu_ps(odd + k * OFFSETS);
+        const __m512 odd_b = _mm512_loadu_ps(odd + k * OFFSETS + 16);
+        UNROLL
+        for (size_t r = 0; r < rows; r++) {
+            const float *const factors = coefficients + r * row_stride + 2 * k * TILES;
+            const __m512 x = _mm512_set1_ps(factors[0]);
+            const __m512 y = _mm512_set1_ps(factors[TILES]);
+            e[r][0] = _mm512_fmadd_ps(even_a, x, e[r][0]);
+            e[r][1] = _mm512_fmadd_ps(even_b, x, e[r][1]);
+            o[r][0] = _mm512_fmadd_ps(odd_a, y, o[r][0]);
+            o[r][1] = _mm512_fmadd_ps(odd_b, y, o[r][1]);
+        }
+    }
+    UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        add_16(scores[r] + 32, _mm512_add_ps(e[r][0], o[r][0]));
+        add_16(scores[r] + 48, _mm512_add_ps(e[r][1], o[r][1]));
+        add_16(scores[r] + 16, _mm512_permutexvar_ps(backwards, _mm512_sub_ps(e[r][0], o[r][0])));
+        add_16(scores[r], _mm512_permutexvar_ps(backwards, _mm512_sub_ps(e[r][1], o[r][1])));
+    }
+}
+
+void quash_mean_term_avx512(const float *even, const float *odd, size_t terms,
+                            const float *coefficients, size_t row_stride, size_t rows,
+                            float (*scores)[64]) {
+    for (; rows >= 4; rows -= 4) {
+        term_of_rows(4, even, odd, terms, coefficients, row_stride, scores);
+        coefficients += 4 * row_stride;
+        scores += 4;
+    }
+    if (rows >= 2) {
+        term_of_rows(2, even, odd, terms, coefficients, row_stride, scores);
+        coefficients += 2 * row_stride;
+        scores += 2;
+    }
+    if (rows % 2 == 1) {
+        term_of_rows(1, even, odd, terms, coefficients, row_stride, scores);
+    }
+}
