@@ -34,7 +34,7 @@ enum kc_data {
 #define KC_SET(data) (1u << (data))
 #define KC_ALL_DATA ((1u << KC_DATA_KINDS) - 1u)
 
-#define KC_ARRAYS_MAX 5
+#define KC_ARRAYS_MAX 8
 #define KC_ARRAY_BYTES_MAX ((size_t)1 << 18)
 #define KC_OFFSETS 64 /* bytes: every misalignment towards a cache line */
 

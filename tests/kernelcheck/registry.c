@@ -9,7 +9,8 @@ const struct kc_kernel *const kc_kernels[] = {
     &kc_quantize,    &kc_dequantize,      &kc_pack,
     &kc_unpack,      &kc_pack_unit,       &kc_load,
     &kc_store,       &kc_find_nonfinite,  &kc_scan,
-    &kc_tile_scores, &kc_tile_accumulate,
+    &kc_tile_scores, &kc_tile_accumulate, &kc_mean_coefficients,
+    &kc_mean_term,
 };
 const size_t kc_kernel_count = COUNT_OF(kc_kernels);
 
