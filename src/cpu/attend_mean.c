@@ -111,7 +111,8 @@ void quash_attend_mean_add(struct attend_mean *mean, const struct quash_tiles *t
     const struct attend_mean_head *const terms = &mean->head[head];
     const struct quash_kernels *const kernels = tiles->keys->kernels;
     const size_t dims = tiles->layout->key_dims;
-    const size_t stride = 2 * terms->terms * QUASH_MEAN_TILES;
+    const size_t width = quash_mean_width(&terms->pairs);
+    const size_t tile_stride = QUASH_DIGIT_ROWS * width;
     const size_t block = first / QUASH_DIGIT_ROWS;
     const int64_t batch = page / QUASH_MEAN_TILES;
     float *const coefficients =
@@ -127,10 +128,12 @@ void quash_attend_mean_add(struct attend_mean *mean, const struct quash_tiles *t
         for (size_t r = 0; r < rows; r++) {
             const size_t at = (first + r) * dims / 2;
             kernels->mean_coefficients(&pairs, mean->a + at, mean->b + at,
-                                       mean->constant[first + r], coefficients + r * stride);
+                                       mean->constant[first + r], coefficients + r * width,
+                                       tile_stride);
         }
         mean->batch[block] = batch;
     }
     kernels->mean_term(terms->even, terms->odd, terms->terms,
-                       coefficients + page % QUASH_MEAN_TILES, stride, rows, scores);
+                       coefficients + (size_t)page % QUASH_MEAN_TILES * tile_stride, width, rows,
+                       scores);
 }

@@ -26,7 +26,7 @@ struct attend_mean {
     struct attend_mean_head head[ATTEND_BLOCKS]; /* of the walk */
     float *a;                                    /* [rows][key_dims/2] */
     float *b;
-    float *coefficients; /* [rows][2 * terms][16] of a batch, a block after key_dims each */
+    float *coefficients; /* [16 tiles][QUASH_DIGIT_ROWS][width] of a batch, for each block */
     float constant[QUASH_TILE_ROWS_MAX];
     int64_t batch[ATTEND_BLOCKS]; /* that a block has coefficients of; -1: none */
 };

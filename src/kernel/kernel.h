@@ -193,18 +193,20 @@ struct quash_digit_kernels {
 
 /* ---- The mean of keys at attention, approximate zone (kernel/mean.h) ------------------------- */
 
-/* Coefficients of one row for a batch of tiles, [2 * terms][16]: of the even function of term k at
- * [2k], of the odd one at [2k + 1]. With pair p = list[i] turned to the centre of a tile,
+/* Coefficients of one row for a batch of tiles: at coefficients[t * tile_stride + 2k] those of the
+ * even function of term k at tile t, at 2k + 1 of the odd one, and zeros up to a multiple of 16.
+ * With pair p = list[i] turned to the centre of a tile,
  *     a' = a[i] * cos + b[i] * sin,   b' = b[i] * cos - a[i] * sin,
  * those of a fast pair are a' and b'; those of polynomial k are the sums of even[p][k] * a' and of
  * odd[p][k] * b' over the slow pairs, the first plus `constant` for k = 0. Without polynomials
  * constant is 0. */
 typedef void quash_mean_coefficients_fn(const struct quash_mean_pairs *pairs, const float *a,
-                                        const float *b, float constant, float *coefficients);
+                                        const float *b, float constant, float *coefficients,
+                                        size_t tile_stride);
 
 /* scores[r][32 + j] += e + o and scores[r][31 - j] += e - o for rows r < rows and j < 32, where e is
  * the sum over k < terms of even[32 * k + j] * coefficient 2k, and o that of odd[32 * k + j] *
- * coefficient 2k + 1. Coefficient c of row r is coefficients[r * row_stride + c * 16]. */
+ * coefficient 2k + 1. Coefficient c of row r is coefficients[r * row_stride + c]. */
 typedef void quash_mean_term_fn(const float *even, const float *odd, size_t terms,
                                 const float *coefficients, size_t row_stride, size_t rows,
                                 float (*scores)[64]);

@@ -34,4 +34,9 @@ static inline size_t quash_mean_terms(const struct quash_mean_pairs *pairs) {
     return pairs->polynomials + pairs->count - pairs->slow;
 }
 
+/* Floats of the coefficients of a row at a tile, zeros behind them included. */
+static inline size_t quash_mean_width(const struct quash_mean_pairs *pairs) {
+    return (2 * quash_mean_terms(pairs) + 15) / 16 * 16;
+}
+
 #endif

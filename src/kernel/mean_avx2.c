@@ -24,57 +24,107 @@ static INLINE struct turned turn(const struct quash_mean_pairs *pairs, size_t pa
                             _mm256_fmsub_ps(y, c, _mm256_mul_ps(x, s)) };
 }
 
-/* Polynomials first_term .. first_term + count - 1 at tiles first .. first + 7; count is constant and
- * at most 4, so that the sums stay in registers. */
-static INLINE void sum_slow(const struct quash_mean_pairs *pairs, size_t count, size_t first_term,
-                            size_t first, const float *a, const float *b, float constant,
-                            float *coefficients) {
-    __m256 even[4];
-    __m256 odd[4];
+/* Lists of coefficients [16 tiles] become, 8 lists at a time, 8 coefficients per tile. */
+struct collector {
+    float lists[8][TILES];
+    size_t count;
+    float *target;
+    size_t tile_stride;
+};
+
+/* Blocks of 4 x 4 numbers: two lists, 4 apart, in a register. */
+static INLINE void flush(struct collector *all) {
+    UNROLL
+    for (size_t block = 0; block < 4; block++) { /* of 4 tiles */
+        __m256 x[4];
+        UNROLL
+        for (size_t i = 0; i < 4; i++) {
+            const float *const list = all->lists[i] + 4 * block;
+            x[i] = _mm256_castps128_ps256(_mm_loadu_ps(list));
+            x[i] = _mm256_insertf128_ps(x[i], _mm_loadu_ps(list + 4 * TILES), 1);
+        }
+        const __m256 low_a = _mm256_unpacklo_ps(x[0], x[1]);
+        const __m256 low_b = _mm256_unpacklo_ps(x[2], x[3]);
+        const __m256 high_a = _mm256_unpackhi_ps(x[0], x[1]);
+        const __m256 high_b = _mm256_unpackhi_ps(x[2], x[3]);
+        float *const target = all->target + 4 * block * all->tile_stride;
+        _mm256_storeu_ps(target, _mm256_shuffle_ps(low_a, low_b, 0x44));
+        _mm256_storeu_ps(target + all->tile_stride, _mm256_shuffle_ps(low_a, low_b, 0xEE));
+        _mm256_storeu_ps(target + 2 * all->tile_stride, _mm256_shuffle_ps(high_a, high_b, 0x44));
+        _mm256_storeu_ps(target + 3 * all->tile_stride, _mm256_shuffle_ps(high_a, high_b, 0xEE));
+    }
+    all->target += 8;
+    all->count = 0;
+}
+
+/* Both halves of two lists. */
+static INLINE void collect(struct collector *all, const __m256 *even, const __m256 *odd) {
+    UNROLL
+    for (size_t half = 0; half < 2; half++) {
+        _mm256_storeu_ps(all->lists[all->count] + 8 * half, even[half]);
+        _mm256_storeu_ps(all->lists[all->count + 1] + 8 * half, odd[half]);
+    }
+    all->count += 2;
+    if (all->count == 8) {
+        flush(all);
+    }
+}
+
+/* Polynomials first .. first + count - 1; count is constant and at most 2, so that the sums stay in
+ * registers. */
+static INLINE void sum_slow(const struct quash_mean_pairs *pairs, size_t count, size_t first,
+                            const float *a, const float *b, float constant, struct collector *all) {
+    __m256 even[2][2];
+    __m256 odd[2][2];
     UNROLL
     for (size_t k = 0; k < count; k++) {
-        even[k] = first_term + k == 0 ? _mm256_set1_ps(constant) : _mm256_setzero_ps();
-        odd[k] = _mm256_setzero_ps();
+        even[k][0] = even[k][1] = first + k == 0 ? _mm256_set1_ps(constant) : _mm256_setzero_ps();
+        odd[k][0] = odd[k][1] = _mm256_setzero_ps();
     }
     for (size_t i = 0; i < pairs->slow; i++) {
         const size_t pair = pairs->list[i];
-        const float *const e = pairs->even + pair * QUASH_MEAN_POLYNOMIALS + first_term;
-        const float *const o = pairs->odd + pair * QUASH_MEAN_POLYNOMIALS + first_term;
-        const struct turned turned = turn(pairs, pair, first, a[i], b[i]);
+        const float *const e = pairs->even + pair * QUASH_MEAN_POLYNOMIALS + first;
+        const float *const o = pairs->odd + pair * QUASH_MEAN_POLYNOMIALS + first;
         UNROLL
-        for (size_t k = 0; k < count; k++) {
-            even[k] = _mm256_fmadd_ps(_mm256_set1_ps(e[k]), turned.a, even[k]);
-            odd[k] = _mm256_fmadd_ps(_mm256_set1_ps(o[k]), turned.b, odd[k]);
+        for (size_t half = 0; half < 2; half++) {
+            const struct turned turned = turn(pairs, pair, 8 * half, a[i], b[i]);
+            UNROLL
+            for (size_t k = 0; k < count; k++) {
+                even[k][half] = _mm256_fmadd_ps(_mm256_set1_ps(e[k]), turned.a, even[k][half]);
+                odd[k][half] = _mm256_fmadd_ps(_mm256_set1_ps(o[k]), turned.b, odd[k][half]);
+            }
         }
     }
     UNROLL
     for (size_t k = 0; k < count; k++) {
-        float *const target = coefficients + 2 * (first_term + k) * TILES + first;
-        _mm256_storeu_ps(target, even[k]);
-        _mm256_storeu_ps(target + TILES, odd[k]);
+        collect(all, even[k], odd[k]);
     }
 }
 
 void quash_mean_coefficients_avx2(const struct quash_mean_pairs *pairs, const float *a,
-                                  const float *b, float constant, float *coefficients) {
-    for (size_t first = 0; first < TILES; first += 8) {
-        float *fast = coefficients + 2 * pairs->polynomials * TILES + first;
-        size_t k = 0;
-        for (; k + 4 <= pairs->polynomials; k += 4) {
-            sum_slow(pairs, 4, k, first, a, b, constant, coefficients);
-        }
-        switch (pairs->polynomials - k) {
-        case 0: break;
-        case 1: sum_slow(pairs, 1, k, first, a, b, constant, coefficients); break;
-        case 2: sum_slow(pairs, 2, k, first, a, b, constant, coefficients); break;
-        default: sum_slow(pairs, 3, k, first, a, b, constant, coefficients); break;
-        }
-        for (size_t i = pairs->slow; i < pairs->count; i++) {
-            const struct turned turned = turn(pairs, pairs->list[i], first, a[i], b[i]);
-            _mm256_storeu_ps(fast, turned.a);
-            _mm256_storeu_ps(fast + TILES, turned.b);
-            fast += 2 * TILES;
-        }
+                                  const float *b, float constant, float *coefficients,
+                                  size_t tile_stride) {
+    struct collector all;
+    all.count = 0;
+    all.target = coefficients;
+    all.tile_stride = tile_stride;
+    size_t k = 0;
+    for (; k + 2 <= pairs->polynomials; k += 2) {
+        sum_slow(pairs, 2, k, a, b, constant, &all);
+    }
+    if (k < pairs->polynomials) {
+        sum_slow(pairs, 1, k, a, b, constant, &all);
+    }
+    for (size_t i = pairs->slow; i < pairs->count; i++) {
+        const struct turned first = turn(pairs, pairs->list[i], 0, a[i], b[i]);
+        const struct turned second = turn(pairs, pairs->list[i], 8, a[i], b[i]);
+        const __m256 even[2] = { first.a, second.a };
+        const __m256 odd[2] = { first.b, second.b };
+        collect(&all, even, odd);
+    }
+    const __m256 zeros[2] = { _mm256_setzero_ps(), _mm256_setzero_ps() };
+    while (all.count > 0 || (all.target - coefficients) % 16 != 0) {
+        collect(&all, zeros, zeros);
     }
 }
 
@@ -100,9 +150,9 @@ static INLINE void term_of_rows(size_t rows, size_t first, const float *even, co
         const __m256 odd_k = _mm256_loadu_ps(odd + k * OFFSETS + first);
         UNROLL
         for (size_t r = 0; r < rows; r++) {
-            const float *const factors = coefficients + r * row_stride + 2 * k * TILES;
+            const float *const factors = coefficients + r * row_stride + 2 * k;
             e[r] = _mm256_fmadd_ps(even_k, _mm256_set1_ps(factors[0]), e[r]);
-            o[r] = _mm256_fmadd_ps(odd_k, _mm256_set1_ps(factors[TILES]), o[r]);
+            o[r] = _mm256_fmadd_ps(odd_k, _mm256_set1_ps(factors[1]), o[r]);
         }
     }
     UNROLL

@@ -24,9 +24,53 @@ static INLINE struct turned turn(const struct quash_mean_pairs *pairs, size_t pa
                             _mm512_fmsub_ps(y, c, _mm512_mul_ps(x, s)) };
 }
 
+/* Lists of coefficients [16 tiles] become, 16 lists at a time, 16 coefficients per tile. */
+struct collector {
+    float lists[16][TILES];
+    size_t count;
+    float *target;
+    size_t tile_stride;
+};
+
+/* 4 x 4 blocks of 4 x 4 numbers: the blocks by loads, the numbers in a block by shuffles. */
+static INLINE void flush(struct collector *all) {
+    UNROLL
+    for (size_t block = 0; block < 4; block++) { /* of 4 tiles */
+        __m512 x[4];
+        UNROLL
+        for (size_t i = 0; i < 4; i++) {
+            const float *const list = all->lists[i] + 4 * block;
+            x[i] = _mm512_castps128_ps512(_mm_loadu_ps(list));
+            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(list + 4 * TILES), 1);
+            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(list + 8 * TILES), 2);
+            x[i] = _mm512_insertf32x4(x[i], _mm_loadu_ps(list + 12 * TILES), 3);
+        }
+        const __m512 low_a = _mm512_unpacklo_ps(x[0], x[1]);
+        const __m512 low_b = _mm512_unpacklo_ps(x[2], x[3]);
+        const __m512 high_a = _mm512_unpackhi_ps(x[0], x[1]);
+        const __m512 high_b = _mm512_unpackhi_ps(x[2], x[3]);
+        float *const target = all->target + 4 * block * all->tile_stride;
+        _mm512_storeu_ps(target, _mm512_shuffle_ps(low_a, low_b, 0x44));
+        _mm512_storeu_ps(target + all->tile_stride, _mm512_shuffle_ps(low_a, low_b, 0xEE));
+        _mm512_storeu_ps(target + 2 * all->tile_stride, _mm512_shuffle_ps(high_a, high_b, 0x44));
+        _mm512_storeu_ps(target + 3 * all->tile_stride, _mm512_shuffle_ps(high_a, high_b, 0xEE));
+    }
+    all->target += 16;
+    all->count = 0;
+}
+
+static INLINE void collect(struct collector *all, __m512 even, __m512 odd) {
+    _mm512_storeu_ps(all->lists[all->count], even);
+    _mm512_storeu_ps(all->lists[all->count + 1], odd);
+    all->count += 2;
+    if (all->count == 16) {
+        flush(all);
+    }
+}
+
 /* A constant number of polynomials stays in registers. */
 static INLINE void sum_slow(const struct quash_mean_pairs *pairs, size_t polynomials,
-                            const float *a, const float *b, float constant, float *coefficients) {
+                            const float *a, const float *b, float constant, struct collector *all) {
     __m512 even[QUASH_MEAN_POLYNOMIALS];
     __m512 odd[QUASH_MEAN_POLYNOMIALS];
     UNROLL
@@ -47,30 +91,34 @@ static INLINE void sum_slow(const struct quash_mean_pairs *pairs, size_t polynom
     }
     UNROLL
     for (size_t k = 0; k < polynomials; k++) {
-        _mm512_storeu_ps(coefficients + 2 * k * TILES, even[k]);
-        _mm512_storeu_ps(coefficients + (2 * k + 1) * TILES, odd[k]);
+        collect(all, even[k], odd[k]);
     }
 }
 
 void quash_mean_coefficients_avx512(const struct quash_mean_pairs *pairs, const float *a,
-                                    const float *b, float constant, float *coefficients) {
-    float *fast = coefficients + 2 * pairs->polynomials * TILES;
+                                    const float *b, float constant, float *coefficients,
+                                    size_t tile_stride) {
+    struct collector all;
+    all.count = 0;
+    all.target = coefficients;
+    all.tile_stride = tile_stride;
     switch (pairs->polynomials) {
     case 0: break;
-    case 1: sum_slow(pairs, 1, a, b, constant, coefficients); break;
-    case 2: sum_slow(pairs, 2, a, b, constant, coefficients); break;
-    case 3: sum_slow(pairs, 3, a, b, constant, coefficients); break;
-    case 4: sum_slow(pairs, 4, a, b, constant, coefficients); break;
-    case 5: sum_slow(pairs, 5, a, b, constant, coefficients); break;
-    case 6: sum_slow(pairs, 6, a, b, constant, coefficients); break;
-    case 7: sum_slow(pairs, 7, a, b, constant, coefficients); break;
-    default: sum_slow(pairs, 8, a, b, constant, coefficients); break;
+    case 1: sum_slow(pairs, 1, a, b, constant, &all); break;
+    case 2: sum_slow(pairs, 2, a, b, constant, &all); break;
+    case 3: sum_slow(pairs, 3, a, b, constant, &all); break;
+    case 4: sum_slow(pairs, 4, a, b, constant, &all); break;
+    case 5: sum_slow(pairs, 5, a, b, constant, &all); break;
+    case 6: sum_slow(pairs, 6, a, b, constant, &all); break;
+    case 7: sum_slow(pairs, 7, a, b, constant, &all); break;
+    default: sum_slow(pairs, 8, a, b, constant, &all); break;
     }
     for (size_t i = pairs->slow; i < pairs->count; i++) {
         const struct turned turned = turn(pairs, pairs->list[i], a[i], b[i]);
-        _mm512_storeu_ps(fast, turned.a);
-        _mm512_storeu_ps(fast + TILES, turned.b);
-        fast += 2 * TILES;
+        collect(&all, turned.a, turned.b);
+    }
+    while (all.count > 0) {
+        collect(&all, _mm512_setzero_ps(), _mm512_setzero_ps());
     }
 }
 
@@ -98,9 +146,9 @@ static INLINE void term_of_rows(size_t rows, const float *even, const float *odd
         const __m512 odd_b = _mm512_loadu_ps(odd + k * OFFSETS + 16);
         UNROLL
         for (size_t r = 0; r < rows; r++) {
-            const float *const factors = coefficients + r * row_stride + 2 * k * TILES;
+            const float *const factors = coefficients + r * row_stride + 2 * k;
             const __m512 x = _mm512_set1_ps(factors[0]);
-            const __m512 y = _mm512_set1_ps(factors[TILES]);
+            const __m512 y = _mm512_set1_ps(factors[1]);
             e[r][0] = _mm512_fmadd_ps(even_a, x, e[r][0]);
             e[r][1] = _mm512_fmadd_ps(even_b, x, e[r][1]);
             o[r][0] = _mm512_fmadd_ps(odd_a, y, o[r][0]);

@@ -30,6 +30,11 @@ static struct quash_mean_pairs pairs_of(const struct kc_call *call) {
                                       .odd = kc_at(call, ODD) };
 }
 
+/* Floats per tile: coefficients, up to a multiple of 16. */
+static size_t width_of(const struct kc_call *call) {
+    return (2 * (call->queries + call->n - call->rows) + 15) / 16 * 16;
+}
+
 static void plan_mean_coefficients(struct kc_call *call) {
     const size_t pairs = call->n + (call->bench ? 0 : test_below(&call->rng, 3));
     call->queries = call->bench ? 3 : test_below(&call->rng, POLYNOMIALS + 1);
@@ -50,14 +55,13 @@ static void plan_mean_coefficients(struct kc_call *call) {
     (void)kc_add_floats(call, "odd", KC_IN, pairs * POLYNOMIALS);
     (void)kc_add_floats(call, "a", KC_IN, call->n);
     (void)kc_add_floats(call, "b", KC_IN, call->n);
-    (void)kc_add_floats(call, "coefficients", KC_OUT,
-                        2 * (call->queries + call->n - call->rows) * TILES);
+    (void)kc_add_floats(call, "coefficients", KC_OUT, TILES * width_of(call));
 }
 
 static void invoke_mean_coefficients(const struct quash_kernels *kernels, struct kc_call *call) {
     const struct quash_mean_pairs pairs = pairs_of(call);
     kernels->mean_coefficients(&pairs, kc_at(call, A), kc_at(call, B), call->factor,
-                               kc_at(call, COEFFICIENTS));
+                               kc_at(call, COEFFICIENTS), width_of(call));
 }
 
 /* Adds a product of three twice: to the sum, and its size. */
@@ -70,30 +74,31 @@ static void oracle_mean_coefficients(const struct kc_call *call, double *exact, 
     const struct quash_mean_pairs pairs = pairs_of(call);
     const float *const a = kc_at(call, A);
     const float *const b = kc_at(call, B);
-    for (size_t i = 0; i < 2 * quash_mean_terms(&pairs) * TILES; i++) {
-        exact[i] = i < TILES ? (double)call->factor : 0.0;
+    const size_t width = width_of(call);
+    for (size_t i = 0; i < TILES * width; i++) {
+        exact[i] = i % width == 0 ? (double)call->factor : 0.0;
         magnitude[i] = fabs(exact[i]);
     }
-    for (size_t i = 0; i < call->n; i++) {
-        const size_t pair = pairs.list[i];
-        for (size_t t = 0; t < TILES; t++) {
-            const double c = (double)pairs.cos[pair * pairs.stride + t];
-            const double s = (double)pairs.sin[pair * pairs.stride + t];
-            const double x = (double)a[i];
-            const double y = (double)b[i];
-            for (size_t k = 0; i < pairs.slow && k < pairs.polynomials; k++) {
-                const size_t at = 2 * k * TILES + t;
-                add_product((double)pairs.even[pair * POLYNOMIALS + k], x * c, y * s, &exact[at],
-                            &magnitude[at]);
-                add_product((double)pairs.odd[pair * POLYNOMIALS + k], y * c, -x * s,
-                            &exact[at + TILES], &magnitude[at + TILES]);
-            }
-            if (i >= pairs.slow) {
-                const size_t at = 2 * (pairs.polynomials + i - pairs.slow) * TILES + t;
-                exact[at] = magnitude[at] = exact[at + TILES] = magnitude[at + TILES] = 0.0;
-                add_product(1.0, x * c, y * s, &exact[at], &magnitude[at]);
-                add_product(1.0, y * c, -x * s, &exact[at + TILES], &magnitude[at + TILES]);
-            }
+    for (size_t i = 0; i < call->n * TILES; i++) {
+        const size_t k = i / TILES; /* in the list */
+        const size_t t = i % TILES;
+        const size_t pair = pairs.list[k];
+        const double c = (double)pairs.cos[pair * pairs.stride + t];
+        const double s = (double)pairs.sin[pair * pairs.stride + t];
+        const double x = (double)a[k];
+        const double y = (double)b[k];
+        for (size_t j = 0; k < pairs.slow && j < pairs.polynomials; j++) {
+            const size_t at = t * width + 2 * j;
+            add_product((double)pairs.even[pair * POLYNOMIALS + j], x * c, y * s, &exact[at],
+                        &magnitude[at]);
+            add_product((double)pairs.odd[pair * POLYNOMIALS + j], y * c, -x * s, &exact[at + 1],
+                        &magnitude[at + 1]);
+        }
+        if (k >= pairs.slow) {
+            const size_t at = t * width + 2 * (pairs.polynomials + k - pairs.slow);
+            exact[at] = magnitude[at] = 0.0; /* factor, where there are no polynomials */
+            add_product(1.0, x * c, y * s, &exact[at], &magnitude[at]);
+            add_product(1.0, y * c, -x * s, &exact[at + 1], &magnitude[at + 1]);
         }
     }
 }
@@ -118,14 +123,13 @@ static const struct kc_sizes term_sizes = { 0, 0, terms, COUNT_OF(terms) };
 
 static void plan_mean_term(struct kc_call *call) {
     call->rows = call->bench ? 4 : (call->repeat + 1) % (QUASH_TILE_ROWS_MAX + 1);
-    call->stride = 2 * call->n * TILES + (call->bench ? 0 : test_below(&call->rng, 9));
+    call->stride = 2 * call->n + (call->bench ? 0 : test_below(&call->rng, 9));
     call->terms = 2 * call->n + 2;
     (void)kc_add_floats(call, "even", KC_IN, call->n * OFFSETS);
     (void)kc_add_floats(call, "odd", KC_IN, call->n * OFFSETS);
-    (void)kc_add_floats(call, "coefficients", KC_IN,
-                        call->rows > 0 && call->n > 0
-                            ? (call->rows - 1) * call->stride + (2 * call->n - 1) * TILES + 1
-                            : 0);
+    (void)kc_add_floats(
+        call, "coefficients", KC_IN,
+        call->rows > 0 && call->n > 0 ? (call->rows - 1) * call->stride + 2 * call->n : 0);
     (void)kc_add_floats(call, "scores", KC_INOUT, call->rows * 2 * OFFSETS);
 }
 
@@ -145,10 +149,9 @@ static void oracle_mean_term(const struct kc_call *call, double *exact, double *
         exact[i] = (double)scores[i];
         magnitude[i] = fabs(exact[i]);
         for (size_t k = 0; k < call->n; k++) {
-            const float *const factors =
-                coefficients + i / (2 * OFFSETS) * call->stride + 2 * k * TILES;
+            const float *const factors = coefficients + i / (2 * OFFSETS) * call->stride + 2 * k;
             const double e = (double)even[k * OFFSETS + j] * (double)factors[0];
-            const double o = (double)odd[k * OFFSETS + j] * (double)factors[TILES];
+            const double o = (double)odd[k * OFFSETS + j] * (double)factors[1];
             exact[i] += t >= OFFSETS ? e + o : e - o;
             magnitude[i] += fabs(e) + fabs(o);
         }
