@@ -270,9 +270,7 @@ void quash_key_stats_apply(const struct quash_key_stats *stats, const float *tur
         add_mean(stats, turned, slot, -1.0f, key);
     }
     if (stats->has_scale) {
-        for (size_t i = 0; i < stats->dim; i++) {
-            key[i] *= stats->scale[i];
-        }
+        quash_multiply_each(key, stats->scale, stats->dim);
     }
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* key_stats.h: the key statistics of one KV head of one layer and sequence (doc/numerics.md, "Key
- * statistics"): a mean m in the basis before RoPE and a scale s per rotary pair. A key at position t
- * is coded as s * (key - RoPE_t(m)); attention on codes then wants the query divided by s, and adds
- * query . RoPE_t(m) to the score of every coded token. That is exact for any m and s: they decide how
- * small the error of the codes is, nothing else. Values have no statistics.
+ * statistics"): a mean m in the basis before RoPE and a scale s per rotary pair. A key at position
+ * t is coded as s * (key - RoPE_t(m)); attention on codes then wants the query divided by s, and
+ * adds query . RoPE_t(m) to the score of every coded token. That is exact for any m and s: they
+ * decide how small the error of the codes is, nothing else. Values have no statistics.
  *
  * Life: init (off) -> freeze from the first keys, or set to given numbers -> used as it is until
  * clear. mean[] and scale[] are all there is to save: set restores the rest from them.
@@ -56,11 +56,11 @@ enum quash_pair_scale {
     QUASH_PAIR_SCALE_FEEDBACK
 };
 
-/* Freezes the statistics. m is the mean of the keys, turned back by RoPE, of which the `pairs` pairs
- * of largest |m_i|^2 stay (ties: the lower one) and the others become zero; coordinates that RoPE
- * does not turn stay always. pairs = 0: no mean at all. The scale comes from what then remains of
- * the keys; it keeps their energy, so that scales of coded keys stay where they were. A pair whose
- * energy is less than 2^-20 of the average counts with that. */
+/* Freezes the statistics. m is the mean of the keys, turned back by RoPE, of which the `pairs`
+ * pairs of largest |m_i|^2 stay (ties: the lower one) and the others become zero; coordinates that
+ * RoPE does not turn stay always. pairs = 0: no mean at all. The scale comes from what then remains
+ * of the keys; it keeps their energy, so that scales of coded keys stay where they were. A pair
+ * whose energy is less than 2^-20 of the average counts with that. */
 void quash_key_stats_freeze(struct quash_key_stats *stats, const struct quash_key_sample *sample,
                             int32_t pairs, enum quash_pair_scale scale);
 
@@ -83,7 +83,7 @@ static inline size_t quash_key_stats_turned(const struct quash_key_stats *stats)
  * of that tile. */
 void quash_key_stats_turn(const struct quash_key_stats *stats, int64_t tile, float *turned);
 
-/* key[i] = scale[i] * (key[i] - RoPE_t(mean)[i]) for the key at place `slot` (0..63) of the tile. */
+/* key[i] = scale[i] * (key[i] - RoPE_t(mean)[i]) for the key at place `slot` of the tile. */
 void quash_key_stats_apply(const struct quash_key_stats *stats, const float *turned, size_t slot,
                            float *key);
 
@@ -93,8 +93,8 @@ void quash_key_stats_undo(const struct quash_key_stats *stats, const float *turn
 
 /* ---- Queries (approximate zone) ------------------------------------------------------------ */
 
-/* query . RoPE_t(mean) = constant + sum over i < pair_count of a[i] cos(w t) + b[i] sin(w t), w that
- * of pair list[i]; list has the stats' pairs in any order. The query is as the model made it.
+/* query . RoPE_t(mean) = constant + sum over i < pair_count of a[i] cos(w t) + b[i] sin(w t), w
+ * that of pair list[i]; list has the stats' pairs in any order. The query is as the model made it.
  * Returns the constant. */
 float quash_key_stats_mean_term(const struct quash_key_stats *stats, const uint16_t *list,
                                 const float *query, float *a, float *b);

@@ -46,7 +46,7 @@ static double bessel(int n, double z) {
     return sum;
 }
 
-/* The expansion of a pair in Chebyshev polynomials (Jacobi and Anger), and how many terms it takes. */
+/* Expands a pair in Chebyshev polynomials (Jacobi and Anger), and says how many terms it takes. */
 static void expand(double w, float *even, float *odd, uint8_t *fast, uint8_t *exact) {
     enum { COUNT = QUASH_MEAN_POLYNOMIALS, MORE = 2 * COUNT };
     const double z = fabs(w) * 31.5;

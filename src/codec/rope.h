@@ -24,9 +24,9 @@ struct quash_rope {
     const float *offset_sin;
 
     /* Slow pairs as polynomials of the offset: cos(w x) is about the sum over k of even[k] *
-     * T_2k(x / 31.5), sin(w x) that of odd[k] * T_2k+1(x / 31.5), over the first terms_fast[i] (error
-     * of both at most QUASH_ROPE_FAST_ERROR) or terms_exact[i] of QUASH_MEAN_POLYNOMIALS terms; a
-     * count above that: the pair is too fast. */
+     * T_2k(x / 31.5), sin(w x) that of odd[k] * T_2k+1(x / 31.5), over the first terms_fast[i]
+     * (error of both at most QUASH_ROPE_FAST_ERROR) or terms_exact[i] of QUASH_MEAN_POLYNOMIALS
+     * terms; a count above that: the pair is too fast. */
     const float *even; /* [pairs][QUASH_MEAN_POLYNOMIALS] */
     const float *odd;
     const uint8_t *terms_fast;  /* [pairs] */

@@ -204,8 +204,8 @@ typedef void quash_mean_coefficients_fn(const struct quash_mean_pairs *pairs, co
                                         const float *b, float constant, float *coefficients,
                                         size_t tile_stride);
 
-/* scores[r][32 + j] += e + o and scores[r][31 - j] += e - o for rows r < rows and j < 32, where e is
- * the sum over k < terms of even[32 * k + j] * coefficient 2k, and o that of odd[32 * k + j] *
+/* scores[r][32 + j] += e + o and scores[r][31 - j] += e - o for rows r < rows and j < 32, where e
+ * is the sum over k < terms of even[32 * k + j] * coefficient 2k, and o that of odd[32 * k + j] *
  * coefficient 2k + 1. Coefficient c of row r is coefficients[r * row_stride + c]. */
 typedef void quash_mean_term_fn(const float *even, const float *odd, size_t terms,
                                 const float *coefficients, size_t row_stride, size_t rows,

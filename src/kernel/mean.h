@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* mean.h: the mean term of attention as kernels see it: per row of queries and tile a function of
  * the token's offset x from the centre of the tile, -31.5 .. 31.5, which is a sum of terms, each an
- * even function of x times a coefficient and an odd one times another. The functions are tables over
- * x = .5, 1.5, .. 31.5: cos(w x) and sin(w x) of fast pairs, and a few polynomials, which serve all
- * slow pairs together. Coefficients are made for 16 tiles at a time, one per lane. */
+ * even function of x times a coefficient and an odd one times another. The functions are tables
+ * over x = .5, 1.5, .. 31.5: cos(w x) and sin(w x) of fast pairs, and a few polynomials, which
+ * serve all slow pairs together. Coefficients are made for 16 tiles at a time, one per lane. */
 #ifndef QUASH_KERNEL_MEAN_H
 #define QUASH_KERNEL_MEAN_H
 
@@ -38,5 +38,9 @@ static inline size_t quash_mean_terms(const struct quash_mean_pairs *pairs) {
 static inline size_t quash_mean_width(const struct quash_mean_pairs *pairs) {
     return (2 * quash_mean_terms(pairs) + 15) / 16 * 16;
 }
+
+/* x[i] *= factors[i], exact zone. Not in the table: compiled at -O3, as kernels are, it is fast
+ * enough everywhere. */
+void quash_multiply_each(float *x, const float *factors, size_t n);
 
 #endif

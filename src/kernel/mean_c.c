@@ -77,3 +77,9 @@ void quash_mean_term_c(const float *even, const float *odd, size_t terms, const 
         }
     }
 }
+
+void quash_multiply_each(float *x, const float *factors, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        x[i] *= factors[i];
+    }
+}
