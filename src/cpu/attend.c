@@ -51,7 +51,7 @@ struct attend_job {
 /* ---- Workspace --------------------------------------------------------------------------- */
 
 static void carve(struct attend_rows *rows, struct attend_scratch *scratch,
-                  struct quash_arena *arena, const struct quash_tile_layout *layout) {
+                  struct quash_arena *arena, const struct quash_tile_layout *layout, bool stats) {
     const size_t units = layout->key_dims / QUASH_UNIT_ELEMENTS;
     rows->q = quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->key_dims, sizeof(float));
     rows->out = quash_arena_take(arena, QUASH_TILE_ROWS_MAX * layout->value_dims, sizeof(float));
@@ -62,9 +62,12 @@ static void carve(struct attend_rows *rows, struct attend_scratch *scratch,
         quash_arena_take(arena, QUASH_TILE_ROWS_MAX * units * 2, sizeof *scratch->unit_bias);
     scratch->softmax = quash_arena_take(arena, QUASH_TILE_ROWS_MAX, sizeof *scratch->softmax);
     scratch->weights = quash_arena_take(arena, 1, sizeof *scratch->weights);
-    struct attend_mean counted;
-    scratch->mean = quash_arena_take(arena, 1, sizeof *scratch->mean);
-    quash_attend_mean_carve(arena->base != NULL ? scratch->mean : &counted, arena, layout);
+    scratch->mean = NULL;
+    if (stats) {
+        struct attend_mean counted;
+        scratch->mean = quash_arena_take(arena, 1, sizeof *scratch->mean);
+        quash_attend_mean_carve(arena->base != NULL ? scratch->mean : &counted, arena, layout);
+    }
 }
 
 static size_t slots_of(const quash_context *context) {
@@ -73,12 +76,13 @@ static size_t slots_of(const quash_context *context) {
 
 /* Scratch of the workers, then the slots; with an arena that only counts, job is not touched. */
 static void carve_job(struct attend_job *job, struct quash_arena *arena,
-                      const quash_context *context, const struct quash_tile_layout *layout) {
+                      const quash_context *context, const struct quash_tile_layout *layout,
+                      bool stats) {
     struct attend_rows rows;
     struct attend_scratch scratch;
     struct quash_arena count = { NULL, 0 };
     const size_t slots = slots_of(context) + 2;
-    carve(&rows, &scratch, &count, layout);
+    carve(&rows, &scratch, &count, layout, stats);
     void *const memory = quash_arena_take(arena, (size_t)context->runner.workers, count.used);
     struct slot *const list = quash_arena_take(arena, slots, sizeof *list);
     if (arena->base != NULL) {
@@ -96,9 +100,9 @@ static void carve_job(struct attend_job *job, struct quash_arena *arena,
 }
 
 size_t quash_cpu_attend_workspace(const quash_context *context,
-                                  const struct quash_tile_layout *layout) {
+                                  const struct quash_tile_layout *layout, bool stats) {
     struct quash_arena count = { NULL, 0 };
-    carve_job(NULL, &count, context, layout);
+    carve_job(NULL, &count, context, layout, stats);
     return count.used;
 }
 
@@ -231,7 +235,7 @@ static void whole_task(void *state, int64_t item, int32_t worker) {
     struct attend_rows rows;
     struct attend_scratch scratch;
     struct slot done;
-    carve(&rows, &scratch, &arena, job->tiles->layout);
+    carve(&rows, &scratch, &arena, job->tiles->layout, job->tiles->stats != NULL);
     attend_range(job, item, 0, &rows, &scratch);
     done.out = rows.out;
     memcpy(done.largest, rows.largest, sizeof done.largest);
@@ -248,7 +252,7 @@ static void range_task(void *state, int64_t index, int32_t worker) {
     struct quash_arena arena = { job->scratch + (size_t)worker * job->scratch_bytes, 0 };
     struct attend_rows rows;
     struct attend_scratch scratch;
-    carve(&rows, &scratch, &arena, job->tiles->layout);
+    carve(&rows, &scratch, &arena, job->tiles->layout, job->tiles->stats != NULL);
     rows.out = slot->out;
     attend_range(job, task / job->ranges, task % job->ranges, &rows, &scratch);
     memcpy(slot->largest, rows.largest, sizeof slot->largest);
@@ -349,7 +353,7 @@ quash_status quash_cpu_attend(const struct quash_tiles *tiles, const quash_atten
     job.q_len = queries->shape[1];
     job.range_tiles = RANGE_TILES * ((pages + unit - 1) / unit);
     job.ranges = (pages + job.range_tiles - 1) / job.range_tiles;
-    carve_job(&job, &arena, tiles->context, tiles->layout);
+    carve_job(&job, &arena, tiles->context, tiles->layout, tiles->stats != NULL);
     quash_first_failure_init(&job.overflow);
     choose_items(&job);
     const int64_t items = (tiles->kv_heads + job.item_heads - 1) / job.item_heads * job.chunks;

@@ -13,8 +13,8 @@ static float half_at(const uint8_t *scales, size_t i) {
     return quash_f16_to_f32(half);
 }
 
-/* Turns the scores of a row into weights of the values, and updates its softmax. Tokens at or beyond
- * `valid` get weight 0. */
+/* Turns the scores of a row into weights of the values, and updates its softmax. Tokens at or
+ * beyond `valid` get weight 0. */
 static void softmax_row(struct attend_rows *rows, size_t r, float *scores, size_t valid,
                         const float *value_scales, size_t value_dims) {
     float largest = (float)rows->largest[r];

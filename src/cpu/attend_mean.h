@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* attend_mean.h: key statistics at attention (doc/numerics.md, "Key statistics"): queries are divided
- * by the pair scale, and the scores of coded tokens get what the mean of the keys adds to them. */
+/* attend_mean.h: key statistics at attention (doc/numerics.md, "Key statistics"): queries are
+ * divided by the pair scale, and the scores of coded tokens get what the mean of the keys adds to
+ * them. */
 #ifndef QUASH_CPU_ATTEND_MEAN_H
 #define QUASH_CPU_ATTEND_MEAN_H
 
@@ -34,12 +35,12 @@ struct attend_mean {
 void quash_attend_mean_carve(struct attend_mean *mean, struct quash_arena *arena,
                              const struct quash_tile_layout *layout);
 
-/* For tiles with stats: the terms of the heads kv_head .. (at most kv_heads - 1), for the error bound
- * of a mode. */
+/* For tiles with stats: the terms of the heads kv_head .. (at most kv_heads - 1), for the error
+ * bound of a mode. */
 void quash_attend_mean_start(struct attend_mean *mean, const struct quash_tiles *tiles,
                              int64_t kv_head, size_t heads, bool exact);
 
-/* Takes the mean term of a row's query, as the model made it, and divides the query by the scale. */
+/* Takes the mean term of a row's query, as the model made it; divides the query by the scale. */
 void quash_attend_mean_load(struct attend_mean *mean, const struct quash_tiles *tiles,
                             int64_t kv_head, size_t head, size_t row, float *query);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves that attention on coded tokens with key statistics is attention on the keys that they
- * stand for, decoded, at every CPU level and in every mode: means of any kind, garbage included, with
- * and without a scale, both layouts, partial rotation, several heads and rows, far positions. Codes
- * have the same bytes at every level. */
+ * stand for, decoded, at every CPU level and in every mode: means of any kind, garbage included,
+ * with and without a scale, both layouts, partial rotation, several heads and rows, far positions.
+ * Codes have the same bytes at every level. */
 #define _POSIX_C_SOURCE 200809L
 #include "attend_oracle.h"
 #include "key_stats_support.h"
@@ -118,7 +118,7 @@ static struct error attend_error(const struct layer *layer, const struct shape *
     float *const lse = test_alloc(rows * sizeof *lse);
     quash_attend_params params = QUASH_ATTEND_PARAMS_INIT;
     void *const workspace =
-        test_aligned(quash_cpu_attend_workspace(layer->tiles.context, &layer->layout));
+        test_aligned(quash_cpu_attend_workspace(layer->tiles.context, &layer->layout, true));
     const int64_t heads = (int64_t)(s->heads * s->group);
     const int64_t q_len = (int64_t)s->q_len;
     const int64_t dim = (int64_t)s->dim;
@@ -208,8 +208,8 @@ static double measure(quash_context *context, const struct shape *s, int32_t bit
     return larger;
 }
 
-/* The bars of attention without statistics (test_attend_modes.c), times how much larger what is coded
- * is than the keys: rounding errors are in proportion. */
+/* The bars of attention without statistics (test_attend_modes.c), times how much larger what is
+ * coded is than the keys: rounding errors are in proportion. */
 static void check_case(quash_context *context, const struct shape *s, int32_t bits, double size,
                        bool scaled, size_t tokens, uint64_t *sum) {
     struct error errors[3];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Proves how key statistics are frozen, against double straight from the definition: how pairs are
- * chosen, what the scale is, and what happens to keys without energy and to numbers that overflow. */
+ * chosen, what the scale is, and what happens to keys without energy and to the largest numbers. */
 #include "key_stats_support.h"
 
 #include <float.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Proves that keys lose the turned mean and get it back, and that the mean term of attention is what
- * they lost, against double straight from the definition: every shape, level and precision. */
+/* Proves that keys lose the turned mean and get it back, and that the mean term of attention is
+ * what they lost, against double straight from the definition: every shape, level and precision. */
 #include "key_stats_support.h"
 
 #include "cpu/attend_mean.h"
