@@ -73,7 +73,7 @@ quash_status quash_cache_append(quash_cache *cache, const quash_array *keys,
 }
 
 size_t quash_cache_attend_workspace(const quash_cache *cache) {
-    return quash_cpu_attend_workspace(cache->context, &cache->layout);
+    return quash_cpu_attend_workspace(cache->context, &cache->layout, false);
 }
 
 /* Shapes of queries, out and lse. */

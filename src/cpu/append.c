@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* append.c: keys and values of new tokens into the tiles of a cache. A task is one tile, so that no
  * two tasks touch the same byte; codes share bytes with those of other tokens. */
+#include <float.h>
+
 #include "base/array.h"
 #include "base/half.h"
 #include "base/runner.h"
@@ -64,13 +66,31 @@ static void put_all_values(const struct quash_tiles *tiles, const uint8_t *codes
     }
 }
 
-/* Encodes one vector of the caller; *scale is binary16, infinite when it does not fit. */
-static const uint8_t *encode(const struct quash_quantizer *quantizer, const quash_array *rows,
-                             int64_t head, int64_t token,
-                             const struct quash_vector_scratch *scratch, uint16_t *scale) {
-    quantizer->kernels->load[rows->dtype](quash_array_row(rows, head, token),
-                                          quantizer->rotation->dim, scratch->row);
-    const struct quash_encoded encoded = quash_vector_scratch_encode(scratch, quantizer);
+/* What encoding needs beside the tile. */
+struct append_scratch {
+    struct quash_vector_scratch vector;
+    uint8_t *codes; /* [64][key_dims] */
+    float *turned;  /* [dim]: the mean of keys at this tile */
+};
+
+/* Encodes one vector of the caller, with stats (or NULL) a key of place `slot`; *scale is binary16,
+ * infinite when it does not fit. */
+static const uint8_t *encode(const struct quash_quantizer *quantizer,
+                             const struct quash_key_stats *stats, size_t slot,
+                             const quash_array *rows, int64_t head, int64_t token,
+                             const struct append_scratch *scratch, uint16_t *scale) {
+    const size_t dim = quantizer->rotation->dim;
+    float *const row = scratch->vector.row;
+    quantizer->kernels->load[rows->dtype](quash_array_row(rows, head, token), dim, row);
+    if (stats != NULL) {
+        quash_key_stats_apply(stats, scratch->turned, slot, row);
+        if (quantizer->kernels->max_abs(row, dim) > FLT_MAX) {
+            *scale = 0x7C00u;
+            memset(scratch->vector.codes_a, 0, dim);
+            return scratch->vector.codes_a;
+        }
+    }
+    const struct quash_encoded encoded = quash_vector_scratch_encode(&scratch->vector, quantizer);
     *scale = quash_f32_to_f16(encoded.scale);
     return encoded.codes;
 }
@@ -86,16 +106,12 @@ static void tokens_of_page(const struct append_job *job, int64_t page, int64_t *
     *end = stop < job->keys->shape[1] ? stop : job->keys->shape[1];
 }
 
-struct append_scratch {
-    struct quash_vector_scratch vector;
-    uint8_t *codes; /* [64][key_dims] */
-};
-
 static struct append_scratch carve(struct quash_arena *arena,
                                    const struct quash_tile_layout *layout, size_t dim) {
     struct append_scratch scratch;
     scratch.vector = quash_vector_scratch_carve(arena, dim);
     scratch.codes = quash_arena_take(arena, QUASH_TILE_TOKENS, layout->key_dims);
+    scratch.turned = quash_arena_take(arena, dim, sizeof *scratch.turned);
     return scratch;
 }
 
@@ -107,14 +123,15 @@ static size_t scratch_bytes(const struct quash_tile_layout *layout, size_t dim) 
 
 /* Encodes the tokens first .. first + 63 of rows, which are a whole tile; scales go to `scales`. */
 static void encode_tile(struct append_job *job, const struct quash_quantizer *quantizer,
-                        const quash_array *rows, int64_t head, int64_t first,
-                        const struct append_scratch *scratch, uint8_t *scales) {
+                        const struct quash_key_stats *stats, const quash_array *rows, int64_t head,
+                        int64_t first, const struct append_scratch *scratch, uint8_t *scales) {
     const size_t dim = quantizer->rotation->dim;
     const size_t stride = job->tiles->layout->key_dims;
     for (int64_t i = 0; i < QUASH_TILE_TOKENS; i++) {
         uint8_t *const codes = scratch->codes + (size_t)i * stride;
         uint16_t scale;
-        memcpy(codes, encode(quantizer, rows, head, first + i, &scratch->vector, &scale), dim);
+        memcpy(codes, encode(quantizer, stats, (size_t)i, rows, head, first + i, scratch, &scale),
+               dim);
         memset(codes + dim, 0, stride - dim);
         memcpy(scales + (size_t)i * sizeof scale, &scale, sizeof scale);
         if (scale >= 0x7C00u) {
@@ -132,14 +149,18 @@ static void append_task(void *state, int64_t index, int32_t worker) {
     uint8_t *const tile = quash_tiles_at(tiles, job->first_page + page, head);
     struct quash_arena arena = quash_scratch_arena(&job->scratch, worker);
     const struct append_scratch scratch = carve(&arena, tiles->layout, dim);
+    const struct quash_key_stats *const stats = tiles->stats != NULL ? &tiles->stats[head] : NULL;
     int64_t first;
     int64_t end;
+    if (stats != NULL) {
+        quash_key_stats_turn(stats, job->first_page + page, scratch.turned);
+    }
     tokens_of_page(job, page, &first, &end);
     if (end - first == QUASH_TILE_TOKENS) {
-        encode_tile(job, tiles->keys, job->keys, head, first, &scratch,
+        encode_tile(job, tiles->keys, stats, job->keys, head, first, &scratch,
                     tile + tiles->layout->key_scales);
         put_all_keys(tiles, scratch.codes, tile);
-        encode_tile(job, tiles->values, job->values, head, first, &scratch,
+        encode_tile(job, tiles->values, NULL, job->values, head, first, &scratch,
                     tile + tiles->layout->value_scales);
         put_all_values(tiles, scratch.codes, tile);
         return;
@@ -149,9 +170,9 @@ static void append_task(void *state, int64_t index, int32_t worker) {
         uint16_t key_scale;
         uint16_t value_scale;
         const uint8_t *codes =
-            encode(tiles->keys, job->keys, head, token, &scratch.vector, &key_scale);
+            encode(tiles->keys, stats, slot, job->keys, head, token, &scratch, &key_scale);
         put_keys(tiles->layout, tile, slot, dim, codes, key_scale);
-        codes = encode(tiles->values, job->values, head, token, &scratch.vector, &value_scale);
+        codes = encode(tiles->values, NULL, 0, job->values, head, token, &scratch, &value_scale);
         put_values(tiles->layout, tile, slot, dim, codes, value_scale);
         if (key_scale >= 0x7C00u || value_scale >= 0x7C00u) {
             quash_first_failure_note(&job->overflow, head * job->keys->shape[1] + token);

@@ -51,7 +51,7 @@ struct attend_job {
 /* ---- Workspace --------------------------------------------------------------------------- */
 
 static void carve(struct attend_rows *rows, struct attend_scratch *scratch,
-                  struct quash_arena *arena, const struct quash_tile_layout *layout) {
+                  struct quash_arena *arena, const struct quash_tile_layout *layout, bool stats) {
     const size_t units = layout->key_dims / QUASH_UNIT_ELEMENTS;
     rows->q = quash_arena_take(arena, ATTEND_ROWS_MAX * layout->key_dims, sizeof(float));
     rows->out = quash_arena_take(arena, ATTEND_ROWS_MAX * layout->value_dims, sizeof(float));
@@ -62,6 +62,12 @@ static void carve(struct attend_rows *rows, struct attend_scratch *scratch,
         quash_arena_take(arena, ATTEND_ROWS_MAX * units * 2, sizeof *scratch->unit_bias);
     scratch->softmax = quash_arena_take(arena, ATTEND_ROWS_MAX, sizeof *scratch->softmax);
     scratch->weights = quash_arena_take(arena, 1, sizeof *scratch->weights);
+    scratch->mean = NULL;
+    if (stats) {
+        struct attend_mean counted;
+        scratch->mean = quash_arena_take(arena, 1, sizeof *scratch->mean);
+        quash_attend_mean_carve(arena->base != NULL ? scratch->mean : &counted, arena, layout);
+    }
 }
 
 static size_t slots_of(const quash_context *context) {
@@ -70,12 +76,13 @@ static size_t slots_of(const quash_context *context) {
 
 /* Scratch of the workers, then the slots; with an arena that only counts, job is not touched. */
 static void carve_job(struct attend_job *job, struct quash_arena *arena,
-                      const quash_context *context, const struct quash_tile_layout *layout) {
+                      const quash_context *context, const struct quash_tile_layout *layout,
+                      bool stats) {
     struct attend_rows rows;
     struct attend_scratch scratch;
     struct quash_arena count = { NULL, 0 };
     const size_t slots = slots_of(context) + 2;
-    carve(&rows, &scratch, &count, layout);
+    carve(&rows, &scratch, &count, layout, stats);
     void *const memory = quash_arena_take(arena, (size_t)context->runner.workers, count.used);
     struct slot *const list = quash_arena_take(arena, slots, sizeof *list);
     if (arena->base != NULL) {
@@ -93,9 +100,9 @@ static void carve_job(struct attend_job *job, struct quash_arena *arena,
 }
 
 size_t quash_cpu_attend_workspace(const quash_context *context,
-                                  const struct quash_tile_layout *layout) {
+                                  const struct quash_tile_layout *layout, bool stats) {
     struct quash_arena count = { NULL, 0 };
-    carve_job(NULL, &count, context, layout);
+    carve_job(NULL, &count, context, layout, stats);
     return count.used;
 }
 
@@ -149,7 +156,8 @@ static int64_t start_rows(const struct attend_job *job, int64_t item, struct att
     return most;
 }
 
-static void load_queries(const struct attend_job *job, int64_t item, struct attend_rows *rows) {
+static void load_queries(const struct attend_job *job, int64_t item, struct attend_rows *rows,
+                         struct attend_mean *mean) {
     const struct quash_rotation *const rotation = job->tiles->keys->rotation;
     const struct quash_kernels *const kernels = job->tiles->keys->kernels;
     const size_t key_dims = job->tiles->layout->key_dims;
@@ -160,6 +168,10 @@ static void load_queries(const struct attend_job *job, int64_t item, struct atte
             kernels->load[job->queries->dtype](
                 quash_array_row(job->queries, row.head, row.position), rotation->dim, q);
             memset(q + rotation->dim, 0, (key_dims - rotation->dim) * sizeof *q);
+            if (job->tiles->stats != NULL) {
+                quash_attend_mean_load(mean, job->tiles, row.kv_head,
+                                       (size_t)(row.kv_head - rows->kv_head), r, q);
+            }
             quash_rotation_apply(rotation, kernels, q);
         }
     }
@@ -180,7 +192,11 @@ static void attend_range(const struct attend_job *job, int64_t item, int64_t ran
         }
         return;
     }
-    load_queries(job, item, rows);
+    if (job->tiles->stats != NULL) {
+        quash_attend_mean_start(scratch->mean, job->tiles, rows->kv_head, rows->heads,
+                                job->params->mode != QUASH_ATTEND_FAST);
+    }
+    load_queries(job, item, rows, scratch->mean);
     switch (job->params->mode) {
     case QUASH_ATTEND_FAST:
         quash_attend_digits(job->tiles, QUASH_DIGITS_FAST, first, last, rows, scratch);
@@ -227,7 +243,7 @@ static void whole_task(void *state, int64_t item, int32_t worker) {
     struct attend_rows rows;
     struct attend_scratch scratch;
     struct slot done;
-    carve(&rows, &scratch, &arena, job->tiles->layout);
+    carve(&rows, &scratch, &arena, job->tiles->layout, job->tiles->stats != NULL);
     attend_range(job, item, 0, &rows, &scratch);
     done.out = rows.out;
     memcpy(done.largest, rows.largest, sizeof done.largest);
@@ -244,7 +260,7 @@ static void range_task(void *state, int64_t index, int32_t worker) {
     struct quash_arena arena = { job->scratch + (size_t)worker * job->scratch_bytes, 0 };
     struct attend_rows rows;
     struct attend_scratch scratch;
-    carve(&rows, &scratch, &arena, job->tiles->layout);
+    carve(&rows, &scratch, &arena, job->tiles->layout, job->tiles->stats != NULL);
     rows.out = slot->out;
     attend_range(job, task / job->ranges, task % job->ranges, &rows, &scratch);
     memcpy(slot->largest, rows.largest, sizeof slot->largest);
@@ -348,7 +364,7 @@ quash_status quash_cpu_attend(const struct quash_tiles *tiles, const quash_atten
     job.q_len = queries->shape[1];
     job.range_tiles = RANGE_TILES * ((pages + unit - 1) / unit);
     job.ranges = (pages + job.range_tiles - 1) / job.range_tiles;
-    carve_job(&job, &arena, tiles->context, tiles->layout);
+    carve_job(&job, &arena, tiles->context, tiles->layout, tiles->stats != NULL);
     quash_first_failure_init(&job.overflow);
     choose_items(&job);
     const int64_t items = (tiles->kv_heads + job.item_heads - 1) / job.item_heads * job.chunks;

@@ -53,6 +53,11 @@ static void make_digits(struct walk *walk) {
         memset(softmax, 0, sizeof *softmax);
         softmax->unit = unit > (double)UNIT_MIN ? (float)unit : UNIT_MIN;
         softmax->reference = -FLT_MAX;
+        if (tiles->stats != NULL) {
+            quash_attend_mean_multiply(
+                scratch->mean, tiles, r / rows->places, r,
+                (float)((double)rows->scale * LOG2_E / (double)softmax->unit));
+        }
     }
 }
 
@@ -104,6 +109,9 @@ static void attend_tile(const struct walk *walk, size_t head, const uint8_t *til
             tiles->keys->codebook->values, tile, layout->key_dims,
             &walk->blocks[first / QUASH_DIGIT_ROWS], rows, tile + layout->key_scales, ahead,
             scratch->scores);
+        if (tiles->stats != NULL) {
+            quash_attend_mean_add(scratch->mean, tiles, head, page, first, rows, scratch->scores);
+        }
         if (seen >= QUASH_TILE_TOKENS) {
             kernels->digits[walk->mode].softmax((const float(*)[64])scratch->scores,
                                                 tile + layout->value_scales, 0, rows,

@@ -13,13 +13,12 @@ static float half_at(const uint8_t *scales, size_t i) {
     return quash_f16_to_f32(half);
 }
 
-/* Turns the integer-weighted sums of a row into weights of the values, and updates its softmax.
- * Tokens at or beyond `valid` get weight 0. */
+/* Turns the scores of a row into weights of the values, and updates its softmax. Tokens at or
+ * beyond `valid` get weight 0. */
 static void softmax_row(struct attend_rows *rows, size_t r, float *scores, size_t valid,
-                        const float *key_scales, const float *value_scales, size_t value_dims) {
+                        const float *value_scales, size_t value_dims) {
     float largest = (float)rows->largest[r];
     for (size_t t = 0; t < valid; t++) {
-        scores[t] *= key_scales[t];
         largest = fmaxf(largest, scores[t]);
     }
     const float shrink = expf((float)rows->largest[r] - largest); /* 0 at the first tile */
@@ -43,7 +42,8 @@ static void softmax_row(struct attend_rows *rows, size_t r, float *scores, size_
 }
 
 static void attend_tile(const struct quash_tiles *tiles, int64_t page, struct attend_rows *rows,
-                        float (*scores)[QUASH_TILE_TOKENS]) {
+                        const struct attend_scratch *scratch) {
+    float(*const scores)[QUASH_TILE_TOKENS] = scratch->scores;
     const struct quash_tile_layout *const layout = tiles->layout;
     const struct quash_kernels *const kernels = tiles->keys->kernels;
     const uint8_t *const tile = quash_tiles_at(tiles, page, rows->kv_head);
@@ -58,11 +58,22 @@ static void attend_tile(const struct quash_tiles *tiles, int64_t page, struct at
                                                layout->key_dims, rows->q, layout->key_dims,
                                                rows->count[0], scores);
     for (size_t r = 0; r < rows->count[0]; r++) {
+        for (size_t t = 0; t < QUASH_TILE_TOKENS; t++) {
+            scores[r][t] *= key_scales[t];
+        }
+    }
+    for (size_t r = 0; tiles->stats != NULL && r < rows->count[0]; r += QUASH_DIGIT_ROWS) {
+        const size_t left = rows->count[0] - r;
+        quash_attend_mean_add(scratch->mean, tiles, 0, page, r,
+                              left < QUASH_DIGIT_ROWS ? left : (size_t)QUASH_DIGIT_ROWS,
+                              scores + r);
+    }
+    for (size_t r = 0; r < rows->count[0]; r++) {
         const int64_t seen = rows->visible[r] - page * QUASH_TILE_TOKENS;
         if (seen > 0) {
             softmax_row(rows, r, scores[r],
                         seen < QUASH_TILE_TOKENS ? (size_t)seen : (size_t)QUASH_TILE_TOKENS,
-                        key_scales, value_scales, layout->value_dims);
+                        value_scales, layout->value_dims);
         } else {
             memset(scores[r], 0, sizeof scores[r]);
         }
@@ -78,8 +89,11 @@ void quash_attend_float(const struct quash_tiles *tiles, int64_t first, int64_t 
     for (size_t r = 0; r < rows->count[0]; r++) {
         rows->largest[r] = -HUGE_VAL;
         rows->sum[r] = 0.0;
+        if (tiles->stats != NULL) {
+            quash_attend_mean_multiply(scratch->mean, tiles, 0, r, rows->scale);
+        }
     }
     for (int64_t page = first; page < last; page++) {
-        attend_tile(tiles, page, rows, scratch->scores);
+        attend_tile(tiles, page, rows, scratch);
     }
 }

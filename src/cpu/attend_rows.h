@@ -6,13 +6,9 @@
 #define QUASH_CPU_ATTEND_ROWS_H
 
 #include "base/arena.h"
+#include "cpu/attend_mean.h"
 #include "cpu/tiles.h"
 #include "kernel/digits.h"
-
-/* Rows of queries in a task: up to QUASH_TILE_ROWS_MAX of one KV head, or 4 of each of 8. */
-#define ATTEND_HEADS_MAX 8
-#define ATTEND_BLOCKS ATTEND_HEADS_MAX
-#define ATTEND_ROWS_MAX ((size_t)ATTEND_BLOCKS * QUASH_DIGIT_ROWS)
 
 /* Places for rows of queries, and what the rows have seen so far. Each of the `heads` KV heads in a
  * row has as many; those that are used come first. */
@@ -37,6 +33,7 @@ struct attend_scratch {
     int16_t *unit_bias;                 /* [blocks][key_dims/32][QUASH_DIGIT_ROWS][2] */
     struct quash_softmax_row *softmax;  /* [rows] */
     struct quash_weight_digits *weights;
+    struct attend_mean *mean;
 };
 
 /* Walks pages first .. last - 1 (at least one; each holds a token that some row sees) with all given

@@ -24,6 +24,7 @@ static void decode_task(void *state, int64_t index, int32_t worker) {
     const size_t dim = quantizer->rotation->dim;
     struct quash_arena arena = quash_scratch_arena(&job->scratch, worker);
     const struct quash_vector_scratch scratch = quash_vector_scratch_carve(&arena, dim);
+    float *const turned = quash_arena_take(&arena, dim, sizeof *turned);
     const int64_t head = index / job->out->shape[1];
     const int64_t token = job->first + index % job->out->shape[1];
     const size_t slot = (size_t)(token % QUASH_TILE_TOKENS);
@@ -40,6 +41,10 @@ static void decode_task(void *state, int64_t index, int32_t worker) {
            tile + (job->key ? layout->key_scales : layout->value_scales) + slot * sizeof half,
            sizeof half);
     quash_quantizer_decode(quantizer, scratch.codes_a, quash_f16_to_f32(half), scratch.row);
+    if (job->key && tiles->stats != NULL) {
+        quash_key_stats_turn(&tiles->stats[head], token / QUASH_TILE_TOKENS, turned);
+        quash_key_stats_undo(&tiles->stats[head], turned, slot, scratch.row);
+    }
     quantizer->kernels->store[job->out->dtype](scratch.row, dim,
                                                quash_array_row(job->out, head, token - job->first));
 }
@@ -47,9 +52,11 @@ static void decode_task(void *state, int64_t index, int32_t worker) {
 quash_status quash_cpu_decode_tiles(const struct quash_tiles *tiles, int key, int64_t first,
                                     const quash_array *out) {
     const quash_context *const context = tiles->context;
+    const size_t dim = tiles->keys->rotation->dim;
+    struct quash_arena count = { NULL, quash_vector_scratch_bytes(dim) };
+    (void)quash_arena_take(&count, dim, sizeof(float)); /* the mean */
     struct decode_job job = { .tiles = tiles, .key = key, .first = first, .out = out };
-    QUASH_TRY(quash_scratch_take(context, quash_vector_scratch_bytes(tiles->keys->rotation->dim),
-                                 "the scratch of decoding", &job.scratch));
+    QUASH_TRY(quash_scratch_take(context, count.used, "the scratch of decoding", &job.scratch));
     quash_run(&context->runner, decode_task, &job, tiles->kv_heads * out->shape[1]);
     quash_scratch_give(context, &job.scratch);
     return QUASH_OK;

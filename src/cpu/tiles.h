@@ -3,9 +3,12 @@
 #ifndef QUASH_CPU_TILES_H
 #define QUASH_CPU_TILES_H
 
+#include <stdbool.h>
+
 #include <quash/cache.h>
 
 #include "base/context.h"
+#include "codec/key_stats.h"
 #include "codec/quantizer.h"
 #include "codec/tile.h"
 
@@ -18,7 +21,10 @@ struct quash_tiles {
     const struct quash_quantizer *values;
     int32_t kv_heads;
     uint8_t *const *pages;
-    int64_t tokens; /* held */
+    int64_t tokens; /* held; token 0 has position 0 */
+    /* [kv_heads], on one rope, whose max_position is at least tokens; NULL: none. Keys are coded
+     * and decoded by them, and attention takes them into account. */
+    const struct quash_key_stats *stats;
 };
 
 /* Encodes keys and values (kv_heads, n, head_dim) into the slots tokens .. tokens + n - 1, whose
@@ -32,8 +38,9 @@ quash_status quash_cpu_append(const struct quash_tiles *tiles, const quash_array
 quash_status quash_cpu_attend(const struct quash_tiles *tiles, const quash_attend_params *params,
                               const quash_array *queries, const quash_array *out,
                               const quash_array *lse, void *workspace);
+/* stats: whether the tiles have any. */
 size_t quash_cpu_attend_workspace(const quash_context *context,
-                                  const struct quash_tile_layout *layout);
+                                  const struct quash_tile_layout *layout, bool stats);
 
 /* Decodes the keys (key != 0) or the values of tokens first .. into out (kv_heads, n, head_dim).
  * Errors: MEMORY. */

@@ -25,6 +25,8 @@ static const struct quash_kernels table_c = {
     .tile_accumulate = { quash_tile_accumulate_2_c, quash_tile_accumulate_3_c,
                          quash_tile_accumulate_4_c },
     .query_digits = quash_query_digits_c,
+    .mean_coefficients = quash_mean_coefficients_c,
+    .mean_term = quash_mean_term_c,
     .digits = {
         { { .top = 127.0f, .group_top = 511.0f, .planes = 1 },
           { quash_fast_scores_2_c, quash_fast_scores_3_c, quash_fast_scores_4_c },
@@ -56,6 +58,8 @@ static void overlay_digits_avx2(struct quash_kernels *k) {
 static void overlay_avx2(struct quash_kernels *k) {
     overlay_digits_avx2(k);
     k->query_digits = quash_query_digits_avx2;
+    k->mean_coefficients = quash_mean_coefficients_avx2;
+    k->mean_term = quash_mean_term_avx2;
     k->max_abs = quash_max_abs_avx2;
     k->sum_squares = quash_sum_squares_avx2;
     k->multiply = quash_multiply_avx2;
@@ -110,6 +114,8 @@ static void overlay_digits_avx512(struct quash_kernels *k) {
 
 static void overlay_avx512(struct quash_kernels *k) {
     overlay_digits_avx512(k);
+    k->mean_coefficients = quash_mean_coefficients_avx512;
+    k->mean_term = quash_mean_term_avx512;
     k->rotate = quash_rotate_avx512;
     k->unrotate = quash_unrotate_avx512;
     k->quantize = quash_quantize_avx512;

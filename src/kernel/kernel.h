@@ -3,10 +3,10 @@
  * a C reference (<name>_c.c), and may have one variant per instruction set beside it. The table of
  * a level starts as the C table and is overlaid entry by entry (kernel.c).
  *
- * Exact zone (all entries but the two of float tiles, and softmax and values of digits): every
- * variant must give the bits of the C reference. The rules are in doc/format.md: reductions run over
- * 16 virtual lanes (element i goes to lane i mod 16) and end in a halving tree; no fused
- * multiply-add; correctly rounded operations.
+ * Exact zone (all entries but the two of float tiles, the two of means, and softmax and values of
+ * digits): every variant must give the bits of the C reference. The rules are in doc/format.md:
+ * reductions run over 16 virtual lanes (element i goes to lane i mod 16) and end in a halving tree;
+ * no fused multiply-add; correctly rounded operations.
  *
  * Unless stated otherwise pointers need no more alignment than their type, arrays do not overlap,
  * and sizes may be 0. */
@@ -18,6 +18,7 @@
 
 #include "base/cpu.h"
 #include "base/exact.h"
+#include "kernel/mean.h"
 
 /* One trial of a step size: the codes' integers against the vector they stand for. */
 struct quash_fit {
@@ -118,8 +119,8 @@ typedef void quash_tile_accumulate_fn(const int8_t *integers, const uint8_t *val
  *
  * Queries become digits once, then three kernels handle each tile for up to QUASH_DIGIT_ROWS rows of
  * queries at once: scores, softmax, values. All work in one of two modes; the rule that turns
- * numbers into digits belongs to mode and CPU level (doc/numerics.md, "Attention"). Products of digits and codes are
- * exact sums of 32 bits. */
+ * numbers into digits belongs to mode and CPU level (doc/numerics.md, "Attention"). Products of
+ * digits and codes are exact sums of 32 bits. */
 #define QUASH_DIGIT_ROWS 4
 
 enum quash_digit_mode { QUASH_DIGITS_FAST, QUASH_DIGITS_EXACT };
@@ -196,6 +197,26 @@ struct quash_digit_kernels {
     quash_digit_values_fn *values[3]; /* [bits - 2] */
 };
 
+/* ---- The mean of keys at attention, approximate zone (kernel/mean.h) ------------------------- */
+
+/* Coefficients of one row for a batch of tiles: at coefficients[t * tile_stride + 2k] those of the
+ * even function of term k at tile t, at 2k + 1 of the odd one, and zeros up to a multiple of 16.
+ * With pair p = list[i] turned to the centre of a tile,
+ *     a' = a[i] * cos + b[i] * sin,   b' = b[i] * cos - a[i] * sin,
+ * those of a fast pair are a' and b'; those of polynomial k are the sums of even[p][k] * a' and of
+ * odd[p][k] * b' over the slow pairs, the first plus `constant` for k = 0. Without polynomials
+ * constant is 0. */
+typedef void quash_mean_coefficients_fn(const struct quash_mean_pairs *pairs, const float *a,
+                                        const float *b, float constant, float *coefficients,
+                                        size_t tile_stride);
+
+/* scores[r][32 + j] += e + o and scores[r][31 - j] += e - o for rows r < rows and j < 32, where e
+ * is the sum over k < terms of even[32 * k + j] * coefficient 2k, and o that of odd[32 * k + j] *
+ * coefficient 2k + 1. Coefficient c of row r is coefficients[r * row_stride + c]. */
+typedef void quash_mean_term_fn(const float *even, const float *odd, size_t terms,
+                                const float *coefficients, size_t row_stride, size_t rows,
+                                float (*scores)[64]);
+
 struct quash_kernels {
     quash_max_abs_fn *max_abs;
     quash_sum_squares_fn *sum_squares;
@@ -215,6 +236,8 @@ struct quash_kernels {
     quash_tile_scores_fn *tile_scores[3];       /* [bits - 2] */
     quash_tile_accumulate_fn *tile_accumulate[3];
     quash_query_digits_fn *query_digits;
+    quash_mean_coefficients_fn *mean_coefficients;
+    quash_mean_term_fn *mean_term;
     struct quash_digit_kernels digits[2]; /* [quash_digit_mode]; last: a level has all or none */
 };
 
@@ -259,6 +282,8 @@ QUASH_VARIANTS_OF_1_TO_4(quash_scan_fn, scan);
 QUASH_VARIANTS_OF_2_TO_4(quash_tile_scores_fn, tile_scores);
 QUASH_VARIANTS_OF_2_TO_4(quash_tile_accumulate_fn, tile_accumulate);
 QUASH_VARIANTS(quash_query_digits_fn, query_digits);
+QUASH_VARIANTS(quash_mean_coefficients_fn, mean_coefficients);
+QUASH_VARIANTS(quash_mean_term_fn, mean_term);
 QUASH_VARIANTS_OF_2_TO_4(quash_digit_scores_fn, fast_scores);
 QUASH_VARIANTS_OF_2_TO_4(quash_digit_scores_fn, exact_scores);
 QUASH_VARIANTS(quash_digit_softmax_fn, fast_softmax);

@@ -57,6 +57,13 @@ AT(quash_attend_params, causal, 4);
 AT(quash_attend_params, scale, 8);
 AT(quash_attend_params, mode, 12);
 
+SIZE(quash_rope_params, 32);
+AT(quash_rope_params, struct_size, 0);
+AT(quash_rope_params, layout, 4);
+AT(quash_rope_params, rotary_dim, 8);
+AT(quash_rope_params, inv_freq, 16);
+AT(quash_rope_params, max_position, 24);
+
 SIZE(quash_cache_bytes, 40);
 AT(quash_cache_bytes, key_codes, 0);
 AT(quash_cache_bytes, value_codes, 8);

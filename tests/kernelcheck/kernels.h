@@ -12,9 +12,10 @@ extern const struct kc_kernel kc_quantize, kc_dequantize, kc_pack, kc_unpack,
 extern const struct kc_kernel kc_load, kc_store, kc_find_nonfinite;        /* kernels_convert.c */
 extern const struct kc_kernel kc_scan, kc_tile_scores, kc_tile_accumulate; /* kernels_products.c */
 extern const struct kc_kernel kc_fast_scores, kc_fast_values, kc_exact_scores,
-    kc_exact_values;                                             /* kernels_digits.c */
-extern const struct kc_kernel kc_query_digits;                   /* kernels_query.c */
-extern const struct kc_kernel kc_fast_softmax, kc_exact_softmax; /* kernels_softmax.c */
+    kc_exact_values;                                              /* kernels_digits.c */
+extern const struct kc_kernel kc_query_digits;                    /* kernels_query.c */
+extern const struct kc_kernel kc_fast_softmax, kc_exact_softmax;  /* kernels_softmax.c */
+extern const struct kc_kernel kc_mean_coefficients, kc_mean_term; /* kernels_mean.c */
 
 /* 0 to 130, then larger ones, odd and even, up to the largest dim. */
 extern const struct kc_sizes kc_any_size;
