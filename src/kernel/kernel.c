@@ -3,6 +3,17 @@
  * QUASH_BUILT_<ISA> for those whose files it compiles (cmake/isa.cmake). */
 #include "kernel/kernel.h"
 
+/* Those of a mode and an instruction set; then the rule. */
+#define DIGIT_KERNELS(mode, isa, ...)                                                              \
+    {                                                                                              \
+        { __VA_ARGS__ },                                                                           \
+            { quash_##mode##_scores_2_##isa, quash_##mode##_scores_3_##isa,                        \
+              quash_##mode##_scores_4_##isa },                                                     \
+            quash_##mode##_softmax_##isa,                                                          \
+            { quash_##mode##_values_2_##isa, quash_##mode##_values_3_##isa,                        \
+              quash_##mode##_values_4_##isa },                                                     \
+    }
+
 static const struct quash_kernels table_c = {
     .max_abs = quash_max_abs_c,
     .sum_squares = quash_sum_squares_c,
@@ -28,35 +39,17 @@ static const struct quash_kernels table_c = {
     .mean_coefficients = quash_mean_coefficients_c,
     .mean_term = quash_mean_term_c,
     .digits = {
-        { { .top = 127.0f, .group_top = 511.0f, .planes = 1 },
-          { quash_fast_scores_2_c, quash_fast_scores_3_c, quash_fast_scores_4_c },
-          quash_fast_softmax_c,
-          { quash_fast_values_2_c, quash_fast_values_3_c, quash_fast_values_4_c } },
-        { { .top = 32000.0f, .planes = 0 },
-          { quash_exact_scores_2_c, quash_exact_scores_3_c, quash_exact_scores_4_c },
-          quash_exact_softmax_c,
-          { quash_exact_values_2_c, quash_exact_values_3_c, quash_exact_values_4_c } },
+        DIGIT_KERNELS(fast, c, .top = 127.0f, .group_top = 511.0f, .planes = 1),
+        DIGIT_KERNELS(exact, c, .top = 32000.0f, .planes = 0),
     },
 };
 
 #ifdef QUASH_BUILT_AVX2
-static void overlay_digits_avx2(struct quash_kernels *k) {
-    k->digits[QUASH_DIGITS_FAST] = (struct quash_digit_kernels){
-        { .top = 127.0f, .group_top = 511.0f, .planes = 1 },
-        { quash_fast_scores_2_avx2, quash_fast_scores_3_avx2, quash_fast_scores_4_avx2 },
-        quash_fast_softmax_avx2,
-        { quash_fast_values_2_avx2, quash_fast_values_3_avx2, quash_fast_values_4_avx2 },
-    };
-    k->digits[QUASH_DIGITS_EXACT] = (struct quash_digit_kernels){
-        { .top = 32000.0f, .planes = 0 },
-        { quash_exact_scores_2_avx2, quash_exact_scores_3_avx2, quash_exact_scores_4_avx2 },
-        quash_exact_softmax_avx2,
-        { quash_exact_values_2_avx2, quash_exact_values_3_avx2, quash_exact_values_4_avx2 },
-    };
-}
-
 static void overlay_avx2(struct quash_kernels *k) {
-    overlay_digits_avx2(k);
+    k->digits[QUASH_DIGITS_FAST] = (struct quash_digit_kernels)DIGIT_KERNELS(
+        fast, avx2, .top = 127.0f, .group_top = 511.0f, .planes = 1);
+    k->digits[QUASH_DIGITS_EXACT] =
+        (struct quash_digit_kernels)DIGIT_KERNELS(exact, avx2, .top = 32000.0f, .planes = 0);
     k->query_digits = quash_query_digits_avx2;
     k->mean_coefficients = quash_mean_coefficients_avx2;
     k->mean_term = quash_mean_term_avx2;
@@ -97,23 +90,11 @@ static void overlay_avx2(struct quash_kernels *k) {
 #endif
 
 #ifdef QUASH_BUILT_AVX512
-static void overlay_digits_avx512(struct quash_kernels *k) {
-    k->digits[QUASH_DIGITS_FAST] = (struct quash_digit_kernels){
-        { .top = 127.0f, .planes = 1 },
-        { quash_fast_scores_2_avx512, quash_fast_scores_3_avx512, quash_fast_scores_4_avx512 },
-        quash_fast_softmax_avx512,
-        { quash_fast_values_2_avx512, quash_fast_values_3_avx512, quash_fast_values_4_avx512 },
-    };
-    k->digits[QUASH_DIGITS_EXACT] = (struct quash_digit_kernels){
-        { .top = 32000.0f, .planes = 2 },
-        { quash_exact_scores_2_avx512, quash_exact_scores_3_avx512, quash_exact_scores_4_avx512 },
-        quash_exact_softmax_avx512,
-        { quash_exact_values_2_avx512, quash_exact_values_3_avx512, quash_exact_values_4_avx512 },
-    };
-}
-
 static void overlay_avx512(struct quash_kernels *k) {
-    overlay_digits_avx512(k);
+    k->digits[QUASH_DIGITS_FAST] =
+        (struct quash_digit_kernels)DIGIT_KERNELS(fast, avx512, .top = 127.0f, .planes = 1);
+    k->digits[QUASH_DIGITS_EXACT] =
+        (struct quash_digit_kernels)DIGIT_KERNELS(exact, avx512, .top = 32000.0f, .planes = 2);
     k->mean_coefficients = quash_mean_coefficients_avx512;
     k->mean_term = quash_mean_term_avx512;
     k->rotate = quash_rotate_avx512;
@@ -171,25 +152,11 @@ static void overlay_neon(struct quash_kernels *k) {
 #endif
 
 #ifdef QUASH_BUILT_DOTPROD
-static void overlay_digits_dotprod(struct quash_kernels *k) {
-    k->digits[QUASH_DIGITS_FAST] = (struct quash_digit_kernels){
-        { .top = 127.0f, .planes = 1 },
-        { quash_fast_scores_2_dotprod, quash_fast_scores_3_dotprod, quash_fast_scores_4_dotprod },
-        quash_fast_softmax_dotprod,
-        { quash_fast_values_2_dotprod, quash_fast_values_3_dotprod, quash_fast_values_4_dotprod },
-    };
-    k->digits[QUASH_DIGITS_EXACT] = (struct quash_digit_kernels){
-        { .top = 32000.0f, .planes = 2 },
-        { quash_exact_scores_2_dotprod, quash_exact_scores_3_dotprod,
-          quash_exact_scores_4_dotprod },
-        quash_exact_softmax_dotprod,
-        { quash_exact_values_2_dotprod, quash_exact_values_3_dotprod,
-          quash_exact_values_4_dotprod },
-    };
-}
-
 static void overlay_dotprod(struct quash_kernels *k) {
-    overlay_digits_dotprod(k);
+    k->digits[QUASH_DIGITS_FAST] =
+        (struct quash_digit_kernels)DIGIT_KERNELS(fast, dotprod, .top = 127.0f, .planes = 1);
+    k->digits[QUASH_DIGITS_EXACT] =
+        (struct quash_digit_kernels)DIGIT_KERNELS(exact, dotprod, .top = 32000.0f, .planes = 2);
     k->scan[0] = quash_scan_1_dotprod;
     k->scan[1] = quash_scan_2_dotprod;
     k->scan[2] = quash_scan_3_dotprod;
