@@ -83,6 +83,13 @@ static inline uint16_t quash_f32_to_f16(float value) {
     return (uint16_t)(sign | result);
 }
 
+/* The i-th of packed halves, at any alignment. */
+static inline float quash_f16_at(const uint8_t *halves, size_t i) {
+    uint16_t bits;
+    memcpy(&bits, halves + i * sizeof bits, sizeof bits);
+    return quash_f16_to_f32(bits);
+}
+
 static inline float quash_bf16_to_f32(uint16_t bits) {
     return quash_f32_from_bits((uint32_t)bits << 16);
 }

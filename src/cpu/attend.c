@@ -185,11 +185,11 @@ static void attend_range(const struct attend_job *job, int64_t item, int64_t ran
     const int64_t end = (visible + QUASH_TILE_TOKENS - 1) / QUASH_TILE_TOKENS;
     const int64_t last = first + job->range_tiles < end ? first + job->range_tiles : end;
     memset(rows->out, 0, ATTEND_ROWS_MAX * job->tiles->layout->value_dims * sizeof *rows->out);
+    for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
+        rows->largest[r] = -HUGE_VAL;
+        rows->sum[r] = 0.0;
+    }
     if (first >= last) {
-        for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
-            rows->largest[r] = -HUGE_VAL;
-            rows->sum[r] = 0.0;
-        }
         return;
     }
     if (job->tiles->stats != NULL) {

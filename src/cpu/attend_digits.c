@@ -39,7 +39,7 @@ static void make_digits(struct walk *walk) {
                                                        scratch->unit_bias + b * unit_biases };
     }
     for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
-        if (r / rows->places >= rows->heads || r % rows->places >= rows->count[r / rows->places]) {
+        if (!attend_row_used(rows, r)) {
             continue;
         }
         const size_t b = r / QUASH_DIGIT_ROWS;
@@ -177,7 +177,9 @@ void quash_attend_digits(const struct quash_tiles *tiles, enum quash_digit_mode 
     }
     for (size_t r = 0; r < ATTEND_ROWS_MAX; r++) {
         const struct quash_softmax_row *const softmax = &scratch->softmax[r];
-        rows->sum[r] = 0.0;
+        if (!attend_row_used(rows, r)) {
+            continue;
+        }
         for (size_t i = 0; i < 16; i++) {
             rows->sum[r] += (double)softmax->lanes[i];
         }

@@ -7,12 +7,6 @@
 #include "base/half.h"
 #include "cpu/attend_rows.h"
 
-static float half_at(const uint8_t *scales, size_t i) {
-    uint16_t half;
-    memcpy(&half, scales + i * sizeof half, sizeof half);
-    return quash_f16_to_f32(half);
-}
-
 /* Turns the scores of a row into weights of the values, and updates its softmax. Tokens at or
  * beyond `valid` get weight 0. */
 static void softmax_row(struct attend_rows *rows, size_t r, float *scores, size_t valid,
@@ -50,9 +44,9 @@ static void attend_tile(const struct quash_tiles *tiles, int64_t page, struct at
     float key_scales[QUASH_TILE_TOKENS];
     float value_scales[QUASH_TILE_TOKENS];
     for (size_t t = 0; t < QUASH_TILE_TOKENS; t++) {
-        key_scales[t] =
-            half_at(tile + layout->key_scales, t) * (tiles->keys->codebook->step * rows->scale);
-        value_scales[t] = half_at(tile + layout->value_scales, t);
+        key_scales[t] = quash_f16_at(tile + layout->key_scales, t) *
+                        (tiles->keys->codebook->step * rows->scale);
+        value_scales[t] = quash_f16_at(tile + layout->value_scales, t);
     }
     kernels->tile_scores[layout->key_bits - 2](tiles->keys->codebook->values, tile,
                                                layout->key_dims, rows->q, layout->key_dims,
@@ -87,8 +81,6 @@ void quash_attend_float(const struct quash_tiles *tiles, int64_t first, int64_t 
                         struct attend_rows *rows, const struct attend_scratch *scratch) {
     assert(rows->heads == 1);
     for (size_t r = 0; r < rows->count[0]; r++) {
-        rows->largest[r] = -HUGE_VAL;
-        rows->sum[r] = 0.0;
         if (tiles->stats != NULL) {
             quash_attend_mean_multiply(scratch->mean, tiles, 0, r, rows->scale);
         }

@@ -5,6 +5,8 @@
 #ifndef QUASH_CPU_ATTEND_ROWS_H
 #define QUASH_CPU_ATTEND_ROWS_H
 
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "cpu/attend_mean.h"
 #include "cpu/tiles.h"
@@ -25,6 +27,11 @@ struct attend_rows {
     float *out;                       /* [rows][value_dims], rotated, in value steps */
 };
 
+static inline bool attend_row_used(const struct attend_rows *rows, size_t row) {
+    const size_t head = row / rows->places;
+    return head < rows->heads && row % rows->places < rows->count[head];
+}
+
 /* Scratch of the walks. */
 struct attend_scratch {
     float (*scores)[QUASH_TILE_TOKENS]; /* [rows]; float: then weights, in place */
@@ -36,8 +43,9 @@ struct attend_scratch {
     struct attend_mean *mean;
 };
 
-/* Walks pages first .. last - 1 (at least one; each holds a token that some row sees) with all given
- * but largest, sum and out, which is zero. Sets those. Float takes rows of one head. */
+/* Walks pages first .. last - 1 (at least one; each holds a token that some row sees). Rows have seen
+ * nothing: largest is -infinity, sum and out are 0. Sets those of the rows used. Float takes rows of
+ * one head. */
 void quash_attend_float(const struct quash_tiles *tiles, int64_t first, int64_t last,
                         struct attend_rows *rows, const struct attend_scratch *scratch);
 void quash_attend_digits(const struct quash_tiles *tiles, enum quash_digit_mode mode, int64_t first,

@@ -67,12 +67,6 @@ static inline int32_t lane_sum(const unit_sums sums, size_t lane) {
     return sums[4 * lane] + sums[4 * lane + 1] + sums[4 * lane + 2] + sums[4 * lane + 3];
 }
 
-static inline float half_at(const uint8_t *halves, size_t i) {
-    uint16_t half;
-    memcpy(&half, halves + i * sizeof half, sizeof half);
-    return quash_f16_to_f32(half);
-}
-
 /* ---- Scores ------------------------------------------------------------------------------ */
 
 /* The digits of a unit's 32 elements of row r. */
@@ -103,7 +97,7 @@ INLINE void scores_c(int32_t bits, int exact, const int8_t *integers, const uint
         for (size_t r = 0; r < rows; r++) {
             for (size_t lane = 0; lane < QUASH_UNIT_LANES; lane++) {
                 const size_t t = block * QUASH_UNIT_LANES + lane;
-                scores[r][t] = (float)lane_sum(sums[r], lane) * half_at(key_scales, t);
+                scores[r][t] = (float)lane_sum(sums[r], lane) * quash_f16_at(key_scales, t);
             }
         }
     }
@@ -200,7 +194,7 @@ static inline void softmax_c(int exact, const float (*scores)[64], const uint8_t
     float scales[QUASH_TILE_TOKENS];
     const size_t row_bytes = QUASH_TILE_TOKENS * (exact ? 2 : 1);
     for (size_t t = 0; t < QUASH_TILE_TOKENS; t++) {
-        scales[t] = half_at(value_scales, t);
+        scales[t] = quash_f16_at(value_scales, t);
     }
     for (size_t r = first; r < first + rows; r++) {
         softmax_row(exact, scores[r], scales, &softmax[r], weights->digits + r * row_bytes,
