@@ -217,27 +217,15 @@ void quash_key_stats_add_query(size_t dim, const float *query, double *squares) 
 
 /* ---- Keys -------------------------------------------------------------------------------- */
 
-/* Where the coordinates of pair i are: x at i * stride, y `apart` behind. */
-struct places {
-    size_t stride;
-    size_t apart;
-};
-
-static struct places places_of(const struct quash_rope *rope) {
-    return rope->layout == QUASH_ROPE_HALF ? (struct places){ 1, rope->pairs }
-                                           : (struct places){ 2, 1 };
-}
-
 void quash_key_stats_turn(const struct quash_key_stats *stats, int64_t tile, float *turned) {
     const struct quash_rope *const rope = stats->rope;
-    const struct places at = places_of(rope);
     assert(tile >= 0 && tile < rope->tiles);
     for (size_t k = 0; k < stats->pair_count; k++) {
         const size_t i = stats->pairs[k];
         const float c = rope->centre_cos[i * (size_t)rope->tiles + (size_t)tile];
         const float s = rope->centre_sin[i * (size_t)rope->tiles + (size_t)tile];
-        const float x = stats->mean[i * at.stride];
-        const float y = stats->mean[i * at.stride + at.apart];
+        const float x = stats->mean[quash_rope_x(rope, i)];
+        const float y = stats->mean[quash_rope_y(rope, i)];
         turned[2 * k] = x * c - y * s;
         turned[2 * k + 1] = y * c + x * s;
     }
@@ -247,7 +235,6 @@ void quash_key_stats_turn(const struct quash_key_stats *stats, int64_t tile, flo
 static inline void add_mean(const struct quash_key_stats *stats, const float *turned, size_t slot,
                             float sign, float *key) {
     const struct quash_rope *const rope = stats->rope;
-    const struct places at = places_of(rope);
     const size_t offset = slot >= 32 ? slot - 32 : 31 - slot;
     const float side = slot >= 32 ? 1.0f : -1.0f;
     for (size_t k = 0; k < stats->pair_count; k++) {
@@ -256,8 +243,8 @@ static inline void add_mean(const struct quash_key_stats *stats, const float *tu
         const float s = rope->offset_sin[i * QUASH_MEAN_OFFSETS + offset] * side;
         const float x = turned[2 * k];
         const float y = turned[2 * k + 1];
-        key[i * at.stride] += (x * c - y * s) * sign;
-        key[i * at.stride + at.apart] += (y * c + x * s) * sign;
+        key[quash_rope_x(rope, i)] += (x * c - y * s) * sign;
+        key[quash_rope_y(rope, i)] += (y * c + x * s) * sign;
     }
     for (size_t i = 2 * rope->pairs; i < stats->dim; i++) {
         key[i] += stats->mean[i] * sign;
@@ -290,16 +277,17 @@ void quash_key_stats_undo(const struct quash_key_stats *stats, const float *turn
 
 float quash_key_stats_mean_term(const struct quash_key_stats *stats, const uint16_t *list,
                                 const float *query, float *a, float *b) {
-    const struct places at = places_of(stats->rope);
+    const struct quash_rope *const rope = stats->rope;
     double constant = 0.0;
     for (size_t k = 0; k < stats->pair_count; k++) {
-        const size_t i = list[k] * at.stride;
-        const double x = (double)stats->mean[i];
-        const double y = (double)stats->mean[i + at.apart];
-        a[k] = (float)((double)query[i] * x + (double)query[i + at.apart] * y);
-        b[k] = (float)((double)query[i + at.apart] * x - (double)query[i] * y);
+        const size_t first = quash_rope_x(rope, list[k]);
+        const size_t second = quash_rope_y(rope, list[k]);
+        const double x = (double)stats->mean[first];
+        const double y = (double)stats->mean[second];
+        a[k] = (float)((double)query[first] * x + (double)query[second] * y);
+        b[k] = (float)((double)query[second] * x - (double)query[first] * y);
     }
-    for (size_t i = 2 * stats->rope->pairs; i < stats->dim; i++) {
+    for (size_t i = 2 * rope->pairs; i < stats->dim; i++) {
         constant += (double)query[i] * (double)stats->mean[i];
     }
     return (float)constant;

@@ -123,10 +123,12 @@ size_t quash_rope_bytes(const quash_rope_params *params) {
 void quash_rope_init(struct quash_rope *rope, const quash_rope_params *params, void *memory) {
     struct quash_arena arena = { memory, 0 };
     const struct tables t = carve(&arena, params);
+    const size_t pairs = (size_t)params->rotary_dim / 2;
     const size_t tiles = tiles_of(params);
     *rope = (struct quash_rope){
-        .layout = params->layout,
-        .pairs = (size_t)params->rotary_dim / 2,
+        .pairs = pairs,
+        .pair_stride = params->layout == QUASH_ROPE_HALF ? 1 : 2,
+        .pair_apart = params->layout == QUASH_ROPE_HALF ? pairs : 1,
         .tiles = (int64_t)tiles,
         .centre_cos = t.centre_cos,
         .centre_sin = t.centre_sin,

@@ -14,9 +14,10 @@
 #include "kernel/mean.h"
 
 struct quash_rope {
-    int32_t layout; /* a quash_rope_layout */
-    size_t pairs;   /* rotary_dim / 2 */
-    int64_t tiles;  /* rounded up to 16 */
+    size_t pairs;       /* rotary_dim / 2 */
+    size_t pair_stride; /* from a pair's first coordinate to the next pair's */
+    size_t pair_apart;  /* from a pair's first coordinate to its second */
+    int64_t tiles;      /* rounded up to 16 */
 
     const float *centre_cos; /* [pairs][tiles] at the centre of each tile */
     const float *centre_sin;
@@ -47,10 +48,10 @@ void quash_rope_init(struct quash_rope *rope, const quash_rope_params *params, v
 
 /* The coordinates that pair i turns. */
 static inline size_t quash_rope_x(const struct quash_rope *rope, size_t pair) {
-    return rope->layout == QUASH_ROPE_HALF ? pair : 2 * pair;
+    return pair * rope->pair_stride;
 }
 static inline size_t quash_rope_y(const struct quash_rope *rope, size_t pair) {
-    return rope->layout == QUASH_ROPE_HALF ? pair + rope->pairs : 2 * pair + 1;
+    return pair * rope->pair_stride + rope->pair_apart;
 }
 
 #endif
