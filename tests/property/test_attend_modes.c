@@ -5,6 +5,7 @@
  * every tile, a maximum that keeps rising. Bars are relative errors of the output (l2 norm). */
 #define _POSIX_C_SOURCE 200809L
 #include "attend_oracle.h"
+#include "levels.h"
 
 #include "kernel/kernel.h"
 
@@ -255,11 +256,9 @@ TEST(extreme_rows) {
 int main(void) {
     for (int i = QUASH_CPU_C; i < QUASH_CPU_LEVELS; i++) {
         tested = (enum quash_cpu_level)i;
-        if (!quash_cpu_supports(tested)) {
-            printf("SKIPPED %s: not on this machine\n", quash_cpu_level_name(tested));
+        if (!test_level(tested)) {
             continue;
         }
-        printf("level %s\n", quash_cpu_level_name(tested));
         RUN(random_tokens);
         RUN(extreme_rows);
     }

@@ -6,6 +6,7 @@
 #define _POSIX_C_SOURCE 200809L
 #include "attend_oracle.h"
 #include "key_stats_support.h"
+#include "levels.h"
 
 #include "codec/tile.h"
 #include "cpu/tiles.h"
@@ -231,11 +232,9 @@ int main(void) {
     for (int level = 0; level < QUASH_CPU_LEVELS; level++) {
         const char *const name = quash_cpu_level_name((enum quash_cpu_level)level);
         uint64_t sum = 1;
-        if (!quash_cpu_supports((enum quash_cpu_level)level)) {
-            printf("SKIPPED %s: not on this machine\n", name);
+        if (!test_level((enum quash_cpu_level)level)) {
             continue;
         }
-        printf("level %s\n", name);
         CHECK_EQ(setenv("QUASH_CPU", name, 1), 0);
         quash_context *const context = test_context(NULL);
         for (size_t i = 0; i < COUNT_OF(shapes) * COUNT_OF(means); i++) {

@@ -3,6 +3,7 @@
  * the bits of the C reference for any digits that the level's rule allows, whatever the codes, dims
  * and rows; digits of queries keep to that rule; digits of weights stand for the softmax; values
  * are integer products. */
+#include "levels.h"
 #include "support.h"
 
 #include "base/half.h"
@@ -458,11 +459,9 @@ int main(void) {
     RUN(reference_scores_are_integer_products);
     for (int i = QUASH_CPU_C; i < QUASH_CPU_LEVELS; i++) {
         const enum quash_cpu_level level = (enum quash_cpu_level)i;
-        if (!quash_cpu_supports(level)) {
-            printf("SKIPPED %s: not on this machine\n", quash_cpu_level_name(level));
+        if (!test_level(level)) {
             continue;
         }
-        printf("level %s\n", quash_cpu_level_name(level));
         quash_kernels_fill(&table, level);
         RUN(scores_have_the_bits_of_the_reference);
         RUN(query_digits_keep_to_the_rule);

@@ -3,6 +3,7 @@
  * time: pack and unpack at every size up to 100, the unit of cache tiles as a bijection of bits,
  * the scan of the index in integers, and both products of attention tiles. Every CPU level that
  * this machine has is tested. */
+#include "levels.h"
 #include "support.h"
 
 #include "codec/codebook.h"
@@ -285,11 +286,9 @@ int main(void) {
     RUN(unit_keeps_every_code);
     for (int i = QUASH_CPU_C; i < QUASH_CPU_LEVELS; i++) {
         const enum quash_cpu_level level = (enum quash_cpu_level)i;
-        if (!quash_cpu_supports(level)) {
-            printf("SKIPPED %s: not on this machine\n", quash_cpu_level_name(level));
+        if (!test_level(level)) {
             continue;
         }
-        printf("level %s\n", quash_cpu_level_name(level));
         quash_kernels_fill(&table, level);
         RUN(pack_and_unpack_are_inverse);
         RUN(scan_is_an_integer_product);
