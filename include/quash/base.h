@@ -129,8 +129,8 @@ typedef struct quash_runner {
  * any number of threads may use one context. It must outlive every object created with it.
  *
  * What is parallel: encoding and decoding by 64 rows, appending by KV heads and pages, attention by
- * KV heads and 16 query rows, search by 8 queries. A call of one such piece stays on the calling
- * thread, the search of one query for example.
+ * KV heads, 16 query rows and ranges of 4,096 tokens, search by 8 queries. A call of one such piece
+ * stays on the calling thread, the search of one query for example.
  *
  * Threads: without a runner of the caller the context has workers of its own, the calling thread
  * being one of them. The others start when a call first has work for them, sleep between calls, and

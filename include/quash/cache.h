@@ -69,8 +69,8 @@ QUASH_API QUASH_MUST_CHECK quash_status quash_cache_append(quash_cache *cache,
                                                            const quash_array *keys,
                                                            const quash_array *values);
 
-/* Arithmetic of attention. Errors are relative to exact attention on the decoded keys and values, at
- * scores of standard deviation 1 (doc/numerics.md, "Attention"). The integer modes have code for
+/* Arithmetic of attention. Errors are relative to exact attention on the decoded keys and values,
+ * at scores of standard deviation 1 (doc/numerics.md, "Attention"). The integer modes have code for
  * AVX2, AVX-512 and NEON with dot products; elsewhere they are correct and slow. */
 typedef enum quash_attend_mode {
     QUASH_ATTEND_FAST = 0,  /* integers, one digit per query element and weight: error about 1 % */

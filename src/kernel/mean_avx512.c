@@ -124,7 +124,6 @@ void quash_mean_coefficients_avx512(const struct quash_mean_pairs *pairs, const 
 
 /* ---- Term -------------------------------------------------------------------------------- */
 
-/* scores[first + i] += x[i], or in reverse. */
 static INLINE void add_16(float *scores, __m512 x) {
     _mm512_storeu_ps(scores, _mm512_add_ps(_mm512_loadu_ps(scores), x));
 }

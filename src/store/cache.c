@@ -97,9 +97,13 @@ static quash_status add_pages(quash_cache *cache, int64_t needed) {
 }
 
 struct quash_tiles quash_cache_tiles(const quash_cache *cache) {
-    return (
-        struct quash_tiles){ cache->context,         &cache->layout, &cache->keys,  &cache->values,
-                             cache->params.kv_heads, cache->pages,   cache->tokens, NULL };
+    return (struct quash_tiles){ .context = cache->context,
+                                 .layout = &cache->layout,
+                                 .keys = &cache->keys,
+                                 .values = &cache->values,
+                                 .kv_heads = cache->params.kv_heads,
+                                 .pages = cache->pages,
+                                 .tokens = cache->tokens };
 }
 
 quash_status quash_cache_push(quash_cache *cache, const quash_array *keys,
